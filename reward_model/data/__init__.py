@@ -1,0 +1,1 @@
+"""Data generation and validation: the guide's scripts and what they call."""

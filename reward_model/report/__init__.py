@@ -1,0 +1,1 @@
+"""Plain data to terminal tables, HTML and charts. Imports no other room of the house."""
