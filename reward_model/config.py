@@ -7,22 +7,32 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
-from reward_model.errors import InputError, require_file
+from reward_model.errors import InputError
+from reward_model.jsonl import one_line
+from reward_model.rubric import load_yaml, load_yaml_file, plain_faults
 
 ENV_PREFIX = "FINRM_"
 Pooling = Literal["last", "mean", "cls"]
 PoolStat = Literal["mean", "std", "max"]
+Weight = Annotated[float, Field(ge=0)]
 
 
 class TrainConfig(BaseModel):
     """Settings of a training run; the first eight are the guide's, with the guide's defaults."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True, allow_inf_nan=False)
 
-    base_model_name: str = "hfl/chinese-roberta-wwm-ext"
+    base_model_name: Annotated[str, Field(min_length=1)] = "hfl/chinese-roberta-wwm-ext"
     """A hub name, a local model directory, or "embedded"."""
     max_length: Annotated[int, Field(ge=8)] = 2048
     """Tokens read of a text; longer texts are cut there and their coverage is reported."""
@@ -36,8 +46,9 @@ class TrainConfig(BaseModel):
     accumulation_steps: Annotated[int, Field(ge=1)] = 1
     """Batches whose gradients are added before each optimizer step."""
     pooling: Pooling = "mean"
-    pool_layers: tuple[int, ...] = (-1,)
-    """Hidden states that are pooled (0 is the embedding layer, -1 the last layer), concatenated."""
+    pool_layers: Annotated[tuple[int, ...], Field(min_length=1)] | Literal["thirds"] = (-1,)
+    """Hidden states that are pooled (0 is the embedding layer, -1 the last layer), concatenated; "thirds" are
+    those at a third, two thirds and the end of the backbone."""
     pool_stats: Annotated[tuple[PoolStat, ...], Field(min_length=1)] = ("mean",)
     """With mean pooling: which statistics over the tokens are concatenated."""
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.1
@@ -49,17 +60,28 @@ class TrainConfig(BaseModel):
     warmup_ratio: Annotated[float, Field(ge=0, lt=1)] = 0.1
     window_overlap: Annotated[int, Field(ge=0)] = 64
     """Tokens that neighbouring windows share when a text is longer than the backbone's positions."""
-    class_weights: tuple[float, ...] | tuple[tuple[float, ...], ...] | None = None
+    class_weights: tuple[Weight, ...] | tuple[tuple[Weight, ...], ...] | None = None
     """Weights of the levels in the loss, [K] or [D, K]."""
-    seed: Annotated[int, Field(ge=0)] = 42
-    val_fraction: Annotated[float, Field(gt=0, lt=1)] = 0.2
-    """Share of the groups held out for validation where no validation file is given."""
+    seed: Annotated[int, Field(ge=0, lt=2**32)] = 42
+    val_fraction: Annotated[float, Field(ge=0, lt=1)] = 0.2
+    """Share of the groups held out for validation where no validation file is given. 0 trains on everything
+    (with a frozen backbone only, whose calibration is cross-fitted)."""
+    precision: Literal["fp32", "bf16", "auto"] = "fp32"
+    """What the backbone computes in while training; "auto" is bf16 where the hardware has it."""
     rubric: str = "financial"
     include_prompt: bool = False
     """Put the prompt before the text in the model's input."""
     data: str | None = None
     eval_data: str | None = None
     output_dir: str = "outputs/multidim"
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _no_switch_for_a_number(cls, value: Any, info: ValidationInfo) -> Any:
+        # Python takes true for 1: "batch_size: yes" would train with batches of one.
+        if isinstance(value, bool) and cls.model_fields[str(info.field_name)].annotation is not bool:
+            raise ValueError(f"must not be {str(value).lower()}")
+        return value
 
     @model_validator(mode="after")
     def _consistent(self) -> TrainConfig:
@@ -71,12 +93,11 @@ class TrainConfig(BaseModel):
 FROZEN_PRESET: dict[str, Any] = {
     "freeze_backbone": True,
     "pooling": "mean",
-    "pool_layers": (4, 8, 12),
-    "pool_stats": ("mean", "std", "max"),
+    "pool_layers": "thirds",
     "learning_rate": 1e-3,
     "batch_size": 32,
-    "num_epochs": 30,
-    "weight_decay": 0.1,
+    "num_epochs": 15,
+    "weight_decay": 1.0,
     "dropout": 0.5,
 }
 """The named preset "frozen": heads only, on standardised features of a frozen backbone."""
@@ -84,24 +105,33 @@ FROZEN_PRESET: dict[str, Any] = {
 PRESETS: dict[str, dict[str, Any]] = {"guide": {}, "frozen": FROZEN_PRESET}
 
 
-def _describe(error: ValidationError, source: str) -> str:
-    fault = error.errors(include_url=False)[0]
-    field = ".".join(str(step) for step in fault["loc"])
-    if fault["type"] == "extra_forbidden":
+def _describe(error: ValidationError, layer: Mapping[str, Any], source: str) -> str:
+    faults = error.errors(include_url=False)
+    first = one_line(str(faults[0]["loc"][0]), 60) if faults[0]["loc"] else ""
+    if faults[0]["type"] == "extra_forbidden":
         known = ", ".join(TrainConfig.model_fields)
-        return f"{source}: {field}: no such setting; known are {known}"
-    message = fault["msg"].removeprefix("Value error, ")
-    return f"{source}: {field or 'settings'}: {message}; correct it"
+        return f"{source}: {first}: no such setting; known are {known}"
+    # Of a setting with two shapes (class_weights), the deepest fault belongs to the shape that was meant.
+    plain = list(plain_faults(error, layer))
+    of_first = [fault for fault in plain if f"{fault[0]}.".startswith(f"{first}.")]
+    field, message, remedy = max(of_first or plain, key=lambda fault: fault[0].count("."))
+    return one_line(f"{source}: {field or 'settings'}: {message}; {remedy}", 1000)
 
 
 def environment_settings(environ: Mapping[str, str] | None = None) -> dict[str, Any]:
-    """Settings given as ``FINRM_<KEY>`` variables, e.g. ``FINRM_BATCH_SIZE=2``."""
+    """Settings given as ``FINRM_<KEY>`` variables, e.g. ``FINRM_BATCH_SIZE=2``; an empty one is none.
+
+    Raises:
+        InputError: naming the variable that can't be read.
+    """
     environ = os.environ if environ is None else environ
     found = {}
-    for key in TrainConfig.model_fields:
-        value = environ.get(ENV_PREFIX + key.upper())
-        if value is not None:
-            found[key] = yaml.safe_load(value)
+    for key, field in TrainConfig.model_fields.items():
+        value = environ.get(ENV_PREFIX + key.upper(), "")
+        if value.strip():
+            # A name or a path is taken as it stands: YAML would make a number or a date of some.
+            text = field.annotation in (str, str | None)
+            found[key] = value if text else load_yaml(value, f"environment: {ENV_PREFIX}{key.upper()}")
     return found
 
 
@@ -111,12 +141,9 @@ def settings_file(path: str | Path) -> dict[str, Any]:
     Raises:
         InputError: if it is no mapping of settings.
     """
-    try:
-        value = yaml.safe_load(require_file(path, "settings file").read_text(encoding="utf-8-sig"))
-    except (yaml.YAMLError, UnicodeDecodeError, RecursionError):
-        raise InputError(f"{path}: not valid YAML; correct it") from None
+    value = load_yaml_file(path, "settings file")
     if not isinstance(value, dict):
-        raise InputError(f"{path}: holds no settings; write lines such as 'batch_size: 4'")
+        raise InputError(f"{one_line(str(path))}: holds no settings; write lines such as 'batch_size: 4'")
     return value
 
 
@@ -132,16 +159,21 @@ def load_config(
     Raises:
         InputError: naming the layer and the setting at fault.
     """
-    layers = [("settings", dict(base or {}))]
+    layers: list[tuple[str, dict[Any, Any]]] = [("settings", dict(base or {}))]
     if file is not None:
-        layers.append((str(file), settings_file(file)))
+        layers.append((one_line(str(file)), settings_file(file)))
     layers.append(("environment", environment_settings(environ)))
     layers.append(("flags", {key: value for key, value in (flags or {}).items() if value is not None}))
-    merged: dict[str, Any] = {}
+    merged: dict[Any, Any] = {}
     for source, layer in layers:
         merged |= layer
         try:
-            config = TrainConfig.model_validate(merged)
+            TrainConfig.model_validate(layer)
         except ValidationError as error:
-            raise InputError(_describe(error, source)) from None
-    return config
+            # Settings that must fit each other may come from two layers: that is judged at the end.
+            if error.errors(include_url=False)[0]["loc"]:
+                raise InputError(_describe(error, layer, source)) from None
+    try:
+        return TrainConfig.model_validate(merged)
+    except ValidationError as error:
+        raise InputError(_describe(error, merged, "settings")) from None

@@ -2,18 +2,182 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterator
 from functools import cache
 from importlib import resources
 from pathlib import Path
 from typing import Annotated, Any
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
 
 from reward_model.errors import InputError, require_file
+from reward_model.jsonl import one_line, shown
 
 DEFAULT_RUBRIC = "financial"
 _MAX_BYTES = 1_000_000
+_MAX_FAULTS = 10_000
+_MAX_NODES = 100_000
+_FORMAT = "see reward_model/rubrics/financial.yaml for the format"
+
+# pydantic's kinds of fault in plain words, with the way out. "{given}" is the value as written.
+_WHOLE = ("must be a whole number, not {given}", "write 0, 1, 2 ... without quotes")
+_NUMBER = ("must be a number, not {given}", "write it in digits, without quotes")
+_OBJECT = ("must be an object, not {given}", "give it keys and values")
+_LIST = ("must be a list, not {given}", "put it in brackets")
+_BOOL = ("must be true or false, not {given}", "write true or false")
+_EMPTY = ("is empty", "fill it in, or remove what it stands in")
+_PLAIN: dict[str, tuple[str, str]] = {
+    "missing": ("is missing", "add it"),
+    "extra_forbidden": ("is no known key", "correct its spelling or remove it"),
+    "invalid_key": ("is a key that is not text", "put it in quotes"),
+    "string_type": ("must be a string, not {given}", "put the text in quotes"),
+    "string_too_short": _EMPTY,
+    "string_too_long": ("is over {max_length} characters long", "shorten it"),
+    "int_type": _WHOLE,
+    "int_from_float": _WHOLE,
+    "int_parsing": _WHOLE,
+    "int_parsing_size": _WHOLE,
+    "float_type": _NUMBER,
+    "float_parsing": _NUMBER,
+    "finite_number": _NUMBER,
+    "bool_type": _BOOL,
+    "bool_parsing": _BOOL,
+    "dict_type": _OBJECT,
+    "model_type": _OBJECT,
+    "list_type": _LIST,
+    "tuple_type": _LIST,
+    "too_short": ("needs at least {min_length} entries", "add what is missing"),
+    "too_long": ("has over {max_length} entries", "shorten it"),
+    "greater_than": ("must be over {gt}, not {given}", "correct it"),
+    "greater_than_equal": ("must be at least {ge}, not {given}", "correct it"),
+    "less_than": ("must be below {lt}, not {given}", "correct it"),
+    "less_than_equal": ("must be at most {le}, not {given}", "correct it"),
+    "literal_error": ("must be {expected}, not {given}", "choose one of them"),
+    "value_error": ("{error}", "correct it"),
+}
+
+
+def plain_faults(error: ValidationError, value: Any) -> Iterator[tuple[str, str, str]]:
+    """What is wrong with ``value``: one (dotted field, message, remedy) a field, in plain words."""
+    if error.error_count() > _MAX_FAULTS:  # each would be an object of its own
+        yield "", f"has {error.error_count():,} faults", "correct or remove it"
+        return
+    found: dict[str, list[Any]] = {}
+    for fault in error.errors(include_url=False):
+        found.setdefault(_dotted(fault["loc"], value), []).append(fault)
+    for field, faults in found.items():
+        kinds = {fault["type"] for fault in faults}
+        kind, given = faults[0]["type"], shown(faults[0]["input"])
+        if {"string_type", "int_type"} <= kinds:  # what pydantic tried one after the other
+            yield field, f"must be a string or a whole number, not {given}", "put it in quotes"
+        elif {"float_type", "int_type"} <= kinds:
+            yield field, _NUMBER[0].format(given=given), _NUMBER[1]
+        elif kind == "string_pattern_mismatch":
+            if faults[0]["ctx"]["pattern"] == r"\S":
+                yield field, *_EMPTY
+            else:
+                yield (
+                    field,
+                    f"must begin with a letter and hold letters, digits and _, not {given}",
+                    "rename it",
+                )
+        else:
+            message, remedy = _PLAIN.get(kind, ("{msg}", "correct it"))
+            words = faults[0].get("ctx", {}) | {"given": given, "msg": faults[0]["msg"]}
+            yield field, message.format(**words), remedy
+
+
+def _dotted(location: tuple[int | str, ...], value: Any) -> str:
+    """``location`` without the steps that are pydantic's own, such as the members of a union."""
+    steps = []
+    for step in location:
+        if isinstance(value, dict):
+            value = value.get(step)
+        elif isinstance(value, list | tuple) and isinstance(step, int):
+            value = value[step] if step < len(value) else None
+        else:
+            continue
+        steps.append(one_line(str(step), 60))
+    return ".".join(steps)
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML without repeated keys, and without aliases that make gigabytes of a few lines."""
+
+    def get_single_node(self) -> Any:
+        node = super().get_single_node()
+        if node is not None and _expanded(node, {}) > _MAX_NODES:
+            problem = f"it stands for over {_MAX_NODES:,} values, aliases (*name) written out"
+            raise yaml.MarkedYAMLError(problem=problem, problem_mark=node.start_mark)
+        return node
+
+    def construct_mapping(self, node: Any, deep: bool = False) -> Any:
+        seen = set()
+        for key, _ in getattr(node, "value", ()):
+            if isinstance(key, yaml.ScalarNode) and key.value in seen:
+                problem = f"the key {shown(key.value)} appears twice"
+                raise yaml.MarkedYAMLError(problem=problem, problem_mark=key.start_mark)
+            seen.add(key.value if isinstance(key, yaml.ScalarNode) else id(key))
+        return super().construct_mapping(node, deep)
+
+
+def _expanded(node: yaml.Node, sizes: dict[int, float]) -> float:
+    """How many values ``node`` stands for; infinitely many if it holds an alias of itself."""
+    if id(node) not in sizes:
+        sizes[id(node)] = math.inf
+        parts = node.value if isinstance(node, yaml.CollectionNode) else []
+        if isinstance(node, yaml.MappingNode):
+            parts = [part for pair in parts for part in pair]
+        sizes[id(node)] = 1 + sum(_expanded(part, sizes) for part in parts)
+    return sizes[id(node)]
+
+
+def load_yaml(text: str, source: str) -> Any:
+    """The value that ``text`` holds as YAML; ``source`` names it in errors.
+
+    Raises:
+        InputError: one line saying where it is at fault.
+    """
+    try:
+        return yaml.load(text, Loader=_Loader)
+    except RecursionError:
+        raise InputError(f"{source}: nested too deeply; correct it") from None
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        line = mark.line if mark else text[: getattr(error, "position", 0)].count("\n")
+        problem = one_line(
+            getattr(error, "problem", None) or getattr(error, "reason", None) or "damaged", 120
+        )
+        raise InputError(f"{source}:{line + 1}: not valid YAML ({problem}); correct it") from None
+    except (ValueError, TypeError, LookupError, AttributeError, ArithmeticError):
+        # PyYAML lets them through for values such as the date 2024-13-45 or "!!bool x".
+        raise InputError(
+            f"{source}: holds a date, number or tag that can't be read; put such values in quotes"
+        ) from None
+
+
+def load_yaml_file(path: str | Path, what: str) -> Any:
+    """Like :func:`load_yaml`, from a UTF-8 file of moderate size; ``what`` says what it should be."""
+    name = one_line(str(path))
+    try:
+        with require_file(path, what).open("rb") as stream:
+            raw = stream.read(_MAX_BYTES + 1)
+    except OSError as error:
+        raise InputError(f"{name}: cannot be read ({error.strerror}); check the path") from None
+    if len(raw) > _MAX_BYTES:
+        raise InputError(f"{name}: over {_MAX_BYTES // 1_000_000} MB, no {what}; check the path")
+    try:
+        text = raw.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        raise InputError(f"{name}: not UTF-8; save it as UTF-8") from None
+    return load_yaml(text, name)
+
+
+# Bounds far above any rubric that people could judge by, far below what would hang.
+Title = Annotated[str, Field(max_length=200)]
+Text = Annotated[str, StringConstraints(min_length=1, max_length=4000, pattern=r"\S")]
 
 
 class _Strict(BaseModel):
@@ -23,40 +187,44 @@ class _Strict(BaseModel):
 class Dimension(_Strict):
     """One dimension; ``levels[k]`` is the anchor text of level k, worst first."""
 
-    name: Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_]*$")]
-    title: str
-    title_en: str = ""
-    description: str
-    levels: Annotated[tuple[str, ...], Field(min_length=2)]
+    name: Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_]*$", max_length=60)]
+    title: Title
+    title_en: Title = ""
+    description: Annotated[str, Field(max_length=4000)]
+    levels: Annotated[tuple[Text, ...], Field(min_length=2, max_length=101)]
 
 
 class Degradation(_Strict):
     """One way to make a text worse, and the dimension that it is meant to lower most."""
 
-    name: str
+    name: Title
     target: str
-    description: str = ""
+    description: Annotated[str, Field(max_length=4000)] = ""
 
 
 class Rubric(_Strict):
     """What a text is graded on. All dimensions have the same number of levels."""
 
-    name: str
+    name: Annotated[str, StringConstraints(min_length=1, max_length=200, pattern=r"\S")]
     version: int = 1
-    dimensions: Annotated[tuple[Dimension, ...], Field(min_length=1)]
-    degradations: tuple[Degradation, ...] = ()
-    quality_focuses: tuple[str, ...] = ()
-    severities: tuple[str, ...] = ()
+    dimensions: Annotated[tuple[Dimension, ...], Field(min_length=1, max_length=50)]
+    degradations: Annotated[tuple[Degradation, ...], Field(max_length=200)] = ()
+    quality_focuses: Annotated[tuple[Title, ...], Field(max_length=200)] = ()
+    severities: Annotated[tuple[Title, ...], Field(max_length=200)] = ()
 
     @model_validator(mode="after")
     def _consistent(self) -> Rubric:
         if len(set(self.names)) != len(self.names):
             raise ValueError("two dimensions have the same name")
+        if len({item.name for item in self.degradations}) != len(self.degradations):
+            raise ValueError("two degradations have the same name")
         if len({len(dimension.levels) for dimension in self.dimensions}) != 1:
             raise ValueError("all dimensions need the same number of levels")
         for degradation in self.degradations:
             if degradation.target not in self.names:
-                raise ValueError(f"degradation {degradation.name} targets {degradation.target}, no dimension")
+                raise ValueError(
+                    f"degradation {shown(degradation.name)} targets {shown(degradation.target)}, no dimension"
+                )
         return self
 
     @property
@@ -94,23 +262,16 @@ def parse_rubric(text: str, source: str) -> Rubric:
     Raises:
         InputError: one line naming the field at fault.
     """
-    try:
-        value: Any = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        where = f":{mark.line + 1}" if mark else ""
-        raise InputError(f"{source}{where}: not valid YAML; correct it") from None
-    except RecursionError:
-        raise InputError(f"{source}: nested too deeply; see reward_model/rubrics/financial.yaml") from None
+    return _rubric(load_yaml(text, source), source)
+
+
+def _rubric(value: Any, source: str) -> Rubric:
     try:
         return Rubric.model_validate(value)
     except ValidationError as error:
-        fault = error.errors(include_url=False)[0]
-        field = ".".join(str(step) for step in fault["loc"]) or "rubric"
-        message = fault["msg"].removeprefix("Value error, ")
-        raise InputError(
-            f"{source}: {field}: {message}; see reward_model/rubrics/financial.yaml for the format"
-        ) from None
+        field, message, remedy = next(plain_faults(error, value))
+        where = f"{source}: {field}" if field else source
+        raise InputError(one_line(f"{where}: {message}; {remedy} ({_FORMAT})", 1000)) from None
 
 
 def builtin_rubrics() -> list[str]:
@@ -133,14 +294,16 @@ def load_rubric(name_or_path: str | Path = DEFAULT_RUBRIC) -> Rubric:
     """
     if str(name_or_path) in builtin_rubrics():
         return _builtin(str(name_or_path))
-    if not Path(name_or_path).exists():
+    if not _exists(name_or_path):
         raise InputError(
-            f"{name_or_path}: no such rubric; name a YAML file or one of {', '.join(builtin_rubrics())}"
+            f"{one_line(str(name_or_path))}: no such rubric; "
+            f"name a YAML file or one of {', '.join(builtin_rubrics())}"
         )
-    path = require_file(name_or_path, "rubric")
-    if path.stat().st_size > _MAX_BYTES:
-        raise InputError(f"{path}: over {_MAX_BYTES // 1_000_000} MB, no rubric; check the path")
+    return _rubric(load_yaml_file(name_or_path, "rubric"), one_line(str(name_or_path)))
+
+
+def _exists(path: str | Path) -> bool:
     try:
-        return parse_rubric(path.read_text(encoding="utf-8-sig"), str(path))
-    except UnicodeDecodeError:
-        raise InputError(f"{path}: not UTF-8; save it as UTF-8") from None
+        return Path(path).exists()
+    except (OSError, ValueError):  # a name that no file could have
+        return False

@@ -10,6 +10,7 @@ from importlib import resources
 from pathlib import Path
 
 from reward_model.errors import InputError
+from reward_model.jsonl import shown
 from reward_model.rubric import Rubric
 from reward_model.schema import SIDES, FactSheet, Located, PairRecord, ReportRecord
 
@@ -157,13 +158,18 @@ def leave_one_out(
     Texts of a held-out text's group leave the rest too, so that no group crosses the split.
 
     Raises:
-        InputError: if fewer than two values are there to leave out.
+        InputError: if fewer than two values are there to leave out, or leaving one out leaves nothing.
     """
-
     values = sorted({text.slices[by] for text in texts if text.slices.get(by)})
     if len(values) < 2:
         raise InputError(f"the data names fewer than two values of {by}; choose another grouping")
     for value in values:
         held = [text for text in texts if text.slices.get(by) == value]
         groups = {text.group for text in held}
-        yield value, [text for text in texts if text.group not in groups], held
+        rest = [text for text in texts if text.group not in groups]
+        if not rest:
+            raise InputError(
+                f"without {by} {shown(value)} nothing is left, as all other texts share a prompt or a text "
+                "with it; choose another grouping"
+            )
+        yield value, rest, held

@@ -7,17 +7,21 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
 
 from reward_model.errors import InputError
-from reward_model.jsonl import JsonlReader, Row, dump_line
-from reward_model.rubric import Rubric
+from reward_model.jsonl import JsonlReader, Row, dump_line, shown
+from reward_model.rubric import Rubric, plain_faults
 
 Side = Literal["chosen", "rejected"]
 SIDES: tuple[Side, Side] = ("chosen", "rejected")
+
+MAX_FAULTS_A_LINE = 20
+"""Faults of one line that are named; the rest is a number, or one line could bury all others."""
 
 NonEmpty = Annotated[str, StringConstraints(min_length=1, pattern=r"\S")]
 Score = Annotated[int, Field(strict=True)]
@@ -38,7 +42,9 @@ class FactSheet(_Open):
     def _one_value_a_period(self) -> FactSheet:
         for name, values in self.items.items():
             if len(values) != len(self.periods):
-                raise ValueError(f"item {name!r} has {len(values)} values for {len(self.periods)} periods")
+                raise ValueError(
+                    f"item {shown(name)} has {len(values)} values for {len(self.periods)} periods"
+                )
         return self
 
 
@@ -119,35 +125,6 @@ class Located:
     record: Record
 
 
-# What pydantic calls a fault, what a person would, and the way out.
-_MESSAGES: dict[str, tuple[str, str]] = {
-    "missing": ("is missing", "add it"),
-    "string_type": ("must be a string", "put the text in quotes"),
-    "int_type": ("must be a whole number or null", "write 0, 1, 2 ... without quotes"),
-    "int_from_float": ("must be a whole number or null", "round it to a level of the rubric"),
-    "string_too_short": ("is empty", "fill it or remove the record"),
-    "string_pattern_mismatch": ("is empty", "fill it or remove the record"),
-    "dict_type": ("must be an object", "see the data format in the guide"),
-    "model_type": ("must be an object", "see the data format in the guide"),
-    "list_type": ("must be an array", "see the data format in the guide"),
-}
-
-
-def _faults(error: ValidationError) -> Iterator[tuple[str, str, str]]:
-    seen: set[str] = set()
-    for fault in error.errors(include_url=False, include_context=False):
-        # Members of a union are steps of pydantic's, not of the record's.
-        path = [str(step) for step in fault["loc"] if str(step) not in {"int", "float", "str"}]
-        field = ".".join(path)
-        if field in seen:
-            continue
-        seen.add(field)
-        message, remedy = _MESSAGES.get(
-            fault["type"], (fault["msg"].removeprefix("Value error, "), "correct it")
-        )
-        yield field, message, remedy
-
-
 def _score_faults(record: Record, rubric: Rubric, scored: bool) -> Iterator[tuple[str, str, str]]:
     """What is wrong with a record's levels under ``rubric``: (field, message, remedy)."""
     if isinstance(record, PairRecord):
@@ -174,7 +151,7 @@ def _score_faults(record: Record, rubric: Rubric, scored: bool) -> Iterator[tupl
             elif level is not None and not 0 <= level < rubric.num_classes:
                 yield (
                     f"{path}.{name}",
-                    f"is {level}, outside 0-{rubric.num_classes - 1} of rubric {rubric.name}",
+                    f"is {shown(level)}, outside 0-{rubric.num_classes - 1} of rubric {rubric.name}",
                     "correct it, or name the rubric that the data was judged by (--rubric)",
                 )
 
@@ -210,19 +187,27 @@ def read_records(reader: JsonlReader, rubric: Rubric, *, scored: bool = True) ->
         record = _parse_row(reader, row)
         if record is None:
             continue
-        faults = list(_score_faults(record, rubric, scored))
-        for field, message, remedy in faults:
-            reader.problem(row.line, field, message, remedy)
-        if not faults:
+        if not _report(reader, row, _score_faults(record, rubric, scored)):
             yield Located(row.line, row.text, record)
+
+
+def _report(reader: JsonlReader, row: Row, faults: Iterator[tuple[str, str, str]]) -> int:
+    """Add the faults of one line to ``reader``; returns how many there are."""
+    count = 0
+    for field, message, remedy in islice(faults, MAX_FAULTS_A_LINE):
+        reader.problem(row.line, field, message, remedy)
+        count += 1
+    rest = sum(1 for _ in faults)
+    if rest:
+        reader.problem(row.line, "", f"has {rest:,} faults more", "correct or remove the line")
+    return count + rest
 
 
 def _parse_row(reader: JsonlReader, row: Row) -> Record | None:
     try:
         return parse_record(row.value)
     except ValidationError as error:
-        for field, message, remedy in _faults(error):
-            reader.problem(row.line, field, message, remedy)
+        _report(reader, row, plain_faults(error, row.value))
     except ValueError as error:
         reader.problem(row.line, "", str(error), "see the data format in the guide")
     return None

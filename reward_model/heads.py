@@ -1,0 +1,89 @@
+"""Training heads on the features of a frozen backbone, and calibrating them without a text judging itself."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from reward_model.model import FinancialRewardConfig, FinancialRewardModel
+
+MIN_SCALE = 1e-4
+"""A feature that hardly varies is not blown up into noise."""
+
+
+class _NoBackbone(nn.Module):
+    """Stands where the backbone would, for heads that are trained on features alone."""
+
+    def forward(self, input_ids: Tensor) -> Tensor:
+        raise RuntimeError("these heads read features, not texts")
+
+
+@dataclass
+class FeatureDataset:
+    """Items ``{"features": [F], "labels": [D]}`` for the trainer."""
+
+    features: Tensor
+    labels: Tensor
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def __getitem__(self, index: int) -> dict[str, Tensor]:
+        return {"features": self.features[index], "labels": self.labels[index]}
+
+
+def collate_features(items: Sequence[dict[str, Tensor]]) -> dict[str, Tensor]:
+    """Items to a batch: features [B, F], labels [B, D]."""
+    return {name: torch.stack([item[name] for item in items]) for name in items[0]}
+
+
+def new_heads(config: FinancialRewardConfig, features: Tensor, seed: int) -> FinancialRewardModel:
+    """Fresh heads whose inputs are standardised by ``features`` [N, F], with no backbone behind them."""
+    from transformers import set_seed
+
+    set_seed(seed)
+    heads = FinancialRewardModel(FinancialRewardConfig.from_dict(config.to_dict()), backbone=_NoBackbone())
+    heads.feature_mean.copy_(features.mean(0))
+    heads.feature_scale.copy_(features.std(0, correction=0).clamp(min=MIN_SCALE))
+    return heads
+
+
+def group_folds(groups: Sequence[str], n_folds: int, seed: int) -> list[np.ndarray]:
+    """Row indices of ``n_folds`` parts in which no group is torn apart; fewer if there are fewer groups."""
+    names = sorted(set(groups))
+    np.random.default_rng(seed).shuffle(names)
+    fold_of = {name: index % n_folds for index, name in enumerate(names)}
+    folds = [
+        np.array([i for i, g in enumerate(groups) if fold_of[g] == k], dtype=int) for k in range(n_folds)
+    ]
+    return [fold for fold in folds if len(fold)]
+
+
+def cross_fitted_logits(
+    fit: Callable[[Tensor, Tensor], FinancialRewardModel],
+    features: Tensor,
+    labels: Tensor,
+    groups: Sequence[str],
+    *,
+    n_folds: int = 5,
+    seed: int = 0,
+) -> np.ndarray:
+    """Logits [N, D, K] of every text by heads that were trained without its group.
+
+    Args:
+        fit: trains heads on (features, labels) and returns them.
+        features, labels, groups: [N, F], [N, D], N names.
+    """
+    parts: dict[int, Any] = {}
+    for fold in group_folds(groups, n_folds, seed):
+        rest = np.setdiff1d(np.arange(len(groups)), fold)
+        heads = fit(features[rest], labels[rest]).eval()
+        with torch.inference_mode():
+            logits = heads.classify(features[fold].to(heads.feature_mean.device)).cpu().numpy()
+        parts.update(zip(fold.tolist(), logits, strict=True))
+    return np.stack([parts[index] for index in range(len(groups))])

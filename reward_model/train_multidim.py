@@ -1,0 +1,175 @@
+"""The guide's training script: edit ``config`` below, or give flags.
+
+``uv run reward_model/train_multidim.py`` trains on the guide's scored file where there is one, else on the
+corpus that comes with the package, and says which.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import platform
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from reward_model.config import PRESETS, TrainConfig, load_config
+from reward_model.errors import FinrmError, InputError
+from reward_model.rubric import Rubric, load_rubric
+from reward_model.samples import GradedText, default_data, split_groups
+
+if TYPE_CHECKING:
+    from reward_model.modeldir import LoadedModel
+    from reward_model.trainer import Notify, Progress
+
+config = {
+    "base_model_name": "hfl/chinese-roberta-wwm-ext",  # 基础模型：hub 名称、本地目录或 embedded
+    "max_length": 2048,  # 最大序列长度
+    "batch_size": 4,  # 批次大小
+    "learning_rate": 2e-5,  # 学习率
+    "num_epochs": 10,  # 训练轮数
+    "num_dimensions": 3,  # 维度数
+    "num_classes": 5,  # 类别数（0-4）
+    "use_multi_head": True,  # 使用多头（推荐）
+}
+
+
+@dataclass
+class TrainOutcome:
+    """What a run gave: the model, its directory, and a row an epoch (see ``MultiDimRewardTrainer``)."""
+
+    loaded: LoadedModel
+    path: Path
+    history: list[dict[str, Any]]
+    best_epoch: int | None
+    n_train: int
+    n_validation: int
+    facts: dict[str, Any] = field(default_factory=dict)
+
+
+def __getattr__(name: str) -> Any:
+    # The trainer needs torch; this module must answer --help and refuse bad settings without it.
+    if name == "MultiDimRewardTrainer":
+        from reward_model.trainer import MultiDimRewardTrainer
+
+        return MultiDimRewardTrainer
+    raise AttributeError(name)
+
+
+def check_rubric(settings: TrainConfig, rubric: Rubric) -> None:
+    """Raise :class:`InputError` unless the settings have the rubric's dimensions and levels."""
+    wanted = (settings.num_dimensions, settings.num_classes)
+    if wanted != (rubric.num_dimensions, rubric.num_classes):
+        raise InputError(
+            f"num_dimensions x num_classes is {wanted[0]} x {wanted[1]}, but rubric {rubric.name} has "
+            f"{rubric.num_dimensions} x {rubric.num_classes}; set them alike, or name the right --rubric"
+        )
+
+
+def file_hash(path: str | Path) -> str:
+    """SHA-256 of a data file, in hex."""
+    with Path(path).open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def text_key(text: str) -> str:
+    """Short hash of a text, by which evaluation finds out whether the model was trained on it."""
+    return hashlib.sha256(text.strip().encode("utf-8")).hexdigest()[:16]
+
+
+def train(
+    settings: TrainConfig,
+    *,
+    train_texts: Sequence[GradedText] | None = None,
+    eval_texts: Sequence[GradedText] | None = None,
+    notify: Notify | None = None,
+    progress: Progress | None = None,
+) -> TrainOutcome:
+    """Train a model as ``settings`` say and write its directory to ``settings.output_dir``.
+
+    Args:
+        settings: where ``data`` is None, the guide's scored file or the corpus is used.
+        train_texts, eval_texts: texts already read, instead of ``settings.data`` and ``eval_data``.
+        notify: is called with lines for people.
+        progress: is called with (done, in all) during long steps.
+
+    Raises:
+        InputError: if settings or data are unusable.
+        ResourceError: if the base model can't be had.
+    """
+    tell = notify or (lambda line: None)
+    rubric = load_rubric(settings.rubric)
+    check_rubric(settings, rubric)
+    # Cheap checks first: a base model that can't be had is said before anything heavy is loaded.
+    from reward_model.backbone import resolve_base
+
+    reference = resolve_base(settings.base_model_name, notify=notify)
+    source: dict[str, Any] = {}
+    if train_texts is None:
+        from reward_model.dataset_multidim import load_texts
+
+        path, phrase = (Path(settings.data), settings.data) if settings.data else default_data()
+        tell(f"训练数据：{phrase}")
+        train_texts = load_texts(path, rubric)
+        source = {"data": path.name, "data_sha256": file_hash(path)}
+        if eval_texts is None and settings.eval_data:
+            eval_texts = load_texts(settings.eval_data, rubric)
+            source |= {
+                "eval_data": Path(settings.eval_data).name,
+                "eval_data_sha256": file_hash(settings.eval_data),
+            }
+    if eval_texts is None and settings.val_fraction:
+        train_texts, eval_texts = split_groups(train_texts, settings.val_fraction, settings.seed)
+    eval_texts = list(eval_texts or [])
+    if not eval_texts and not settings.freeze_backbone:
+        raise InputError(
+            "val_fraction is 0, and no validation file is given; training needs one to choose by"
+        )
+    from reward_model.training import Run
+
+    return Run(settings, rubric, reference, list(train_texts), eval_texts, source, tell, progress).execute()
+
+
+def settings_from(
+    base: Mapping[str, Any], flags: Mapping[str, Any], *, file: str | None = None, preset: str | None = None
+) -> TrainConfig:
+    """Settings of ``base`` under a named preset, a file, the environment and flags (later ones win).
+
+    A rubric named by a flag brings its own number of dimensions and levels.
+    """
+    layer = {**base, **(PRESETS[preset] if preset else {})}
+    flags = {key: value for key, value in flags.items() if value is not None}
+    if "rubric" in flags:
+        rubric = load_rubric(flags["rubric"])
+        shape = {"num_dimensions": rubric.num_dimensions, "num_classes": rubric.num_classes}
+        flags = {**shape, **flags}
+    return load_config(layer, file=file, flags=flags)
+
+
+def versions() -> dict[str, str]:
+    """Versions that a trained model's figures depend on."""
+    names = ("reward-model", "torch", "transformers", "tokenizers", "numpy", "scikit-learn")
+    return {"python": platform.python_version(), **{name: version(name) for name in names}}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the script: ``config`` above, overridden by a file, the environment and flags."""
+    from reward_model.train_flags import parse_flags
+    from reward_model.training import terminal_train
+
+    try:
+        flags, file, preset = parse_flags(arguments)
+        return terminal_train(settings_from(config, flags, file=file, preset=preset))
+    except FinrmError as error:
+        print(error, file=sys.stderr)  # noqa: T201
+        return error.exit_code
+
+
+if __name__ == "__main__":
+    # The module that others import must not exist a second time under the name __main__;
+    # settings edited above reach it, because both are the same file.
+    from reward_model.train_multidim import main as imported_main
+
+    sys.exit(imported_main())

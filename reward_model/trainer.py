@@ -1,0 +1,267 @@
+"""``transformers.Trainer`` for the reward model: dataset-level metrics each epoch, the best model kept."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from transformers import PrinterCallback, Trainer, TrainerCallback, TrainingArguments
+
+from reward_model.config import TrainConfig
+from reward_model.model import FinancialRewardModel
+from reward_model.stats.calibration import apply_temperatures
+from reward_model.stats.metrics import figures
+
+BEST_BY = "overall_accuracy"
+"""The validation figure by which the best epoch is chosen; of equal ones the earliest."""
+
+Notify = Callable[[str], None]
+Progress = Callable[[int, int], None]
+
+
+def softmax(logits: np.ndarray) -> np.ndarray:
+    """Uncalibrated probabilities, float64."""
+    return apply_temperatures(logits, np.ones(logits.shape[1]))
+
+
+def level_figures(logits: np.ndarray, labels: np.ndarray, names: Sequence[str]) -> dict[str, float]:
+    """Overall accuracy, and accuracy, macro F1 and QWK a dimension, over all rows at once.
+
+    Args:
+        logits: [N, D, K].
+        labels: [N, D], -100 where there is none.
+        names: the dimensions.
+    """
+    found = figures(labels, softmax(logits), np.empty((0, 2), dtype=int), names)(np.arange(len(labels)))
+    result = {"overall_accuracy": found["overall_accuracy"]}
+    for name in names:
+        for figure in ("accuracy", "macro_f1", "qwk"):
+            result[f"{figure}_{name}"] = found[f"per_dim.{name}.{figure}"]
+    return {name: value for name, value in result.items() if not math.isnan(value)}
+
+
+class _EpochCallback(TrainerCallback):
+    """Tells what each epoch gave and keeps the best weights."""
+
+    def __init__(self, trainer: MultiDimRewardTrainer) -> None:
+        self.trainer = trainer
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        if self.trainer.progress:
+            self.trainer.progress(state.global_step, state.max_steps)
+
+    def on_epoch_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        self.trainer.finish_epoch(round(state.epoch or 0))
+
+    def on_evaluate(self, args: Any, state: Any, control: Any, metrics: Any = None, **kwargs: Any) -> None:
+        self.trainer.judge_epoch(round(state.epoch or 0), metrics or {})
+
+
+class MultiDimRewardTrainer(Trainer):
+    """Trains a :class:`FinancialRewardModel`.
+
+    ``history`` holds a row an epoch: loss and metrics over the training items as they were seen (dropout on),
+    and over the validation items after the epoch. The weights of the best epoch by validation
+    ``overall_accuracy`` are kept on disk as they are found (``best_path``), or in memory without a path, and
+    are loaded at the end of :meth:`train_best`; without validation data the last epoch is the best.
+
+    Args:
+        model: the model.
+        config: settings of the run.
+        names: the dimensions.
+        train_dataset, eval_dataset, data_collator, processing_class: as ``transformers.Trainer``.
+        output_dir: for the trainer's own files.
+        best_path: where the best state dict goes (``torch.load(weights_only=True)`` reads it).
+        notify: is called with a line an epoch.
+        progress: is called with (steps done, steps in all).
+    """
+
+    def __init__(
+        self,
+        model: FinancialRewardModel,
+        config: TrainConfig,
+        names: Sequence[str],
+        *,
+        train_dataset: Any,
+        eval_dataset: Any | None = None,
+        data_collator: Any,
+        processing_class: Any | None = None,
+        output_dir: str | Path,
+        best_path: Path | None = None,
+        notify: Notify | None = None,
+        progress: Progress | None = None,
+    ) -> None:
+        self.config = config
+        self.names = list(names)
+        self.notify = notify
+        self.progress = progress
+        self.best_path = best_path
+        self.best: tuple[float, int] | None = None
+        self.history: list[dict[str, Any]] = []
+        self._best_state: dict[str, Tensor] | None = None
+        self._seen: list[tuple[Tensor, Tensor]] = []
+        self._losses: list[float] = []
+        arguments = TrainingArguments(
+            output_dir=str(output_dir),
+            per_device_train_batch_size=config.batch_size,
+            per_device_eval_batch_size=config.batch_size,
+            gradient_accumulation_steps=config.accumulation_steps,
+            learning_rate=config.learning_rate,
+            weight_decay=config.weight_decay,
+            warmup_steps=config.warmup_ratio,
+            num_train_epochs=config.num_epochs,
+            seed=config.seed,
+            eval_strategy="epoch" if eval_dataset is not None else "no",
+            save_strategy="no",
+            logging_strategy="no",
+            report_to="none",
+            disable_tqdm=True,
+            remove_unused_columns=False,
+            label_names=["labels"],
+            bf16=wants_bf16(config) and not config.freeze_backbone,
+            dataloader_pin_memory=torch.cuda.is_available(),
+        )
+        super().__init__(
+            model=model,
+            args=arguments,
+            train_dataset=train_dataset,
+            eval_dataset=eval_dataset,
+            data_collator=data_collator,
+            processing_class=processing_class,
+            compute_metrics=self._metrics,
+        )
+        self.remove_callback(PrinterCallback)
+        self.add_callback(_EpochCallback(self))
+
+    # -- figures -------------------------------------------------------------------------------------------
+
+    def _metrics(self, prediction: Any) -> dict[str, float]:
+        return level_figures(prediction.predictions, prediction.label_ids, self.names)
+
+    def compute_loss(
+        self, model: Any, inputs: Any, return_outputs: bool = False, num_items_in_batch: Any = None
+    ) -> Any:
+        """The model's own loss; what it predicted on the way is kept for the epoch's training metrics."""
+        outputs = model(**inputs)
+        if model.training:
+            self._seen.append((outputs.logits.detach().float().cpu(), inputs["labels"].cpu()))
+            self._losses.append(outputs.loss.item())
+        return (outputs.loss, outputs) if return_outputs else outputs.loss
+
+    def create_optimizer(self, model: Any | None = None) -> Any:
+        """AdamW; the heads get ``head_learning_rate`` where one is set."""
+        if getattr(self, "optimizer", None) is None and self.config.head_learning_rate is not None:
+            groups: dict[tuple[bool, bool], list[Tensor]] = {}
+            for name, parameter in self.model.named_parameters():
+                if parameter.requires_grad:
+                    key = (name.startswith("backbone."), parameter.ndim > 1)
+                    groups.setdefault(key, []).append(parameter)
+            self.optimizer = torch.optim.AdamW(
+                [
+                    {
+                        "params": parameters,
+                        "lr": self.config.learning_rate if in_backbone else self.config.head_learning_rate,
+                        "weight_decay": self.config.weight_decay if decays else 0.0,
+                    }
+                    for (in_backbone, decays), parameters in groups.items()
+                ]
+            )
+        return super().create_optimizer(model)
+
+    # -- epochs --------------------------------------------------------------------------------------------
+
+    def finish_epoch(self, epoch: int) -> None:
+        """Close the epoch's row with the training figures (called at its end)."""
+        row: dict[str, Any] = {"epoch": epoch, "train": {"loss": float(np.mean(self._losses))}}
+        logits = torch.cat([logits for logits, _ in self._seen]).numpy()
+        labels = torch.cat([labels for _, labels in self._seen]).numpy()
+        row["train"] |= level_figures(logits, labels, self.names)
+        self._seen, self._losses = [], []
+        self.history.append(row)
+        if self.eval_dataset is None:
+            self._tell(row)
+
+    def judge_epoch(self, epoch: int, metrics: dict[str, float]) -> None:
+        """Add the validation figures, and keep the weights if they are the best so far."""
+        if not self.history or self.history[-1]["epoch"] != epoch:
+            return
+        row = self.history[-1]
+        row["validation"] = {
+            name.removeprefix("eval_"): value
+            for name, value in metrics.items()
+            if name == "eval_loss" or name.removeprefix("eval_").split("_")[0] in _FIGURES
+        }
+        score = row["validation"].get(BEST_BY, -math.inf)
+        if self.best is None or score > self.best[0]:
+            self.best = (score, epoch)
+            self._keep()
+        self._tell(row)
+
+    def _keep(self) -> None:
+        state = {name: value.detach().cpu().clone() for name, value in self.model.state_dict().items()}
+        if self.best_path is None:
+            self._best_state = state
+        else:
+            save_state(state, self.best_path)
+
+    def _tell(self, row: dict[str, Any]) -> None:
+        if self.notify:
+            best = self.best is not None and self.best[1] == row["epoch"]
+            self.notify(epoch_line(row, self.config.num_epochs, self.names, best))
+
+    def train_best(self) -> FinancialRewardModel:
+        """Train, then load the best epoch's weights; returns the model in evaluation mode."""
+        self.train()
+        if self.best is not None:
+            state = self._best_state
+            if state is None and self.best_path is not None:
+                state = torch.load(self.best_path, map_location="cpu", weights_only=True)
+            self.model.load_state_dict(state, strict=True)
+        model: FinancialRewardModel = self.model.eval()
+        return model
+
+    def predict_logits(self, dataset: Any) -> np.ndarray:
+        """Logits [N, D, K] of every item of ``dataset``."""
+        return np.asarray(self.predict(dataset).predictions)
+
+
+_FIGURES = {"overall", "accuracy", "macro", "qwk"}
+
+
+def save_state(state: dict[str, Tensor], path: Path) -> None:
+    """Write a plain state dict; it replaces the old one only when it is whole."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.tmp")
+    torch.save(state, temporary)
+    temporary.replace(path)
+
+
+def wants_bf16(config: TrainConfig) -> bool:
+    """Whether the backbone computes in bfloat16: as set, or ("auto") where the hardware does it natively."""
+    if config.precision != "auto":
+        return config.precision == "bf16"
+    if torch.cuda.is_available():
+        return bool(torch.cuda.is_bf16_supported())
+    probe = getattr(torch.cpu, "_is_avx512_bf16_supported", None)
+    return bool(probe and probe())
+
+
+def epoch_line(row: dict[str, Any], n_epochs: int, names: Sequence[str], best: bool) -> str:
+    """One epoch as a line for people."""
+
+    def part(title: str, row: dict[str, float]) -> str:
+        def shown(figure: str) -> str:
+            return f"{row.get(figure, math.nan):.3f}"
+
+        dims = " ".join(f"{name} {shown(f'accuracy_{name}')}/{shown(f'macro_f1_{name}')}" for name in names)
+        return f"{title} 损失 {shown('loss')} 整体准确率 {shown('overall_accuracy')}（准确率/F1：{dims}）"
+
+    parts = [f"第 {row['epoch']}/{n_epochs} 轮", part("训练", row["train"])]
+    if "validation" in row:
+        parts.append(part("验证", row["validation"]))
+    return " | ".join(parts) + (" ★ 最佳" if best else "")
