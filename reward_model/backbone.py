@@ -13,12 +13,19 @@ from typing import Any, Literal
 
 from reward_model.embedded import EMBEDDED, prepare_embedded
 from reward_model.errors import InputError, ResourceError
+from reward_model.jsonl import one_line
 
-HUB_PATIENCE = 6.0
-"""Seconds that a hub may take to say whether it has a model, before a run that has hardly begun gives up."""
+HUB_PATIENCE = 5.0
+"""Seconds that a hub may take to show that it has a model, before a run that has hardly begun gives up."""
 
-_HUB_NAME = re.compile(r"^[\w.-]+(/[\w.-]+)?$")
+_HUB_NAME = re.compile(r"[A-Za-z0-9_.-]+(/[A-Za-z0-9_.-]+)?")
 _REMEDY = "use --base-model embedded, or --base-model PATH with a local model directory"
+_WEIGHT_FILES = (
+    "model.safetensors",
+    "model.safetensors.index.json",
+    "pytorch_model.bin",
+    "pytorch_model.bin.index.json",
+)
 
 
 @dataclass(frozen=True)
@@ -50,30 +57,63 @@ def resolve_base(
     if name == EMBEDDED:
         folder = prepare_embedded(notify)
         return BaseReference("embedded", name, str(folder))
-    path = Path(name).expanduser()
-    if path.is_dir():
+    shown_name = one_line(name)
+    try:
+        path = Path(name).expanduser()
+        is_folder, is_file = path.is_dir(), path.is_file()
+    except (OSError, RuntimeError):  # too long for a path; the home of nobody
+        raise InputError(f"{shown_name}: no such model directory; check the path") from None
+    if is_folder:
         if not (path / "config.json").is_file():
-            raise InputError(f"{path}: no model directory (config.json is missing); check the path")
+            raise InputError(f"{shown_name}: no model directory (config.json is missing); check the path")
         return BaseReference("local", name, str(path.resolve()))
-    if not _HUB_NAME.match(name) or name.startswith((".", "/", "~")):
-        raise InputError(f"{name}: no such model directory and no hub name; check the path")
-    return BaseReference("hub", name, name, revision or _hub_revision(name))
+    if is_file:
+        raise InputError(f"{shown_name}: is a file; name the directory of a base model")
+    if not _HUB_NAME.fullmatch(name) or name.startswith("."):
+        raise InputError(f"{shown_name}: no such model directory and no hub name; check the path")
+    return BaseReference("hub", name, name, revision or _hub_revision(name, notify))
 
 
-def _hub_revision(name: str) -> str:
+def _cached_revision(name: str) -> str | None:
+    """The commit of the newest copy on this machine that has weights, or None."""
+    from huggingface_hub import constants
+    from huggingface_hub.file_download import repo_folder_name
+
+    # Not by the hub's own record of "main": a commit that was pinned leaves none.
+    folder = Path(constants.HF_HUB_CACHE) / repo_folder_name(repo_id=name, repo_type="model") / "snapshots"
+    found = [
+        (config.stat().st_mtime, config.parent.name)
+        for config in folder.glob("*/config.json")
+        if any((config.parent / weights).is_file() for weights in _WEIGHT_FILES)
+    ]
+    return max(found)[1] if found else None
+
+
+def _hub_revision(name: str, notify: Callable[[str], None] | None = None) -> str:
     """The commit to pin: that of the newest copy on this machine, else the hub's newest."""
-    from huggingface_hub import HfApi, constants, try_to_load_from_cache
+    from huggingface_hub import HfApi, constants, hf_hub_download
+    from huggingface_hub.utils import HFValidationError, disable_progress_bars, validate_repo_id
 
-    cached = try_to_load_from_cache(name, "config.json")
-    if isinstance(cached, str):
-        return Path(cached).parent.name
+    try:
+        validate_repo_id(name)
+    except HFValidationError:
+        raise InputError(f"{name}: no such model directory and no hub name; check the path") from None
+    cached = _cached_revision(name)
+    if cached is not None:
+        return cached
     if constants.HF_HUB_OFFLINE:
         raise ResourceError(f"{name}: not on this machine, and the hub is switched off; {_REMEDY}")
+    disable_progress_bars()
     outcome: dict[str, Any] = {}
 
     def ask() -> None:
         try:
-            outcome["revision"] = HfApi().model_info(name, timeout=HUB_PATIENCE).sha
+            revision = HfApi().model_info(name, timeout=HUB_PATIENCE).sha
+            if not revision:
+                raise LookupError("its answer names no version")
+            # One small file shows that the hub hands out files too, before anything heavy begins.
+            hf_hub_download(name, "config.json", revision=revision, etag_timeout=HUB_PATIENCE)
+            outcome["revision"] = revision
         except Exception as error:
             outcome["error"] = error
 
@@ -82,20 +122,30 @@ def _hub_revision(name: str) -> str:
     thread.start()
     thread.join(HUB_PATIENCE)
     if outcome.get("revision"):
+        if notify:
+            notify(f"基础模型 {name} 尚不在本机，从 hub 下载（版本 {outcome['revision'][:12]}） ...")
         return str(outcome["revision"])
-    error = outcome.get("error")
+    raise ResourceError(f"{name}: {_hub_fault(outcome.get('error'))}; {_REMEDY}")
+
+
+def _hub_fault(error: Exception | None) -> str:
     if error is None:
-        reason = f"no answer from the hub within {HUB_PATIENCE:.0f} s"
-    elif type(error).__name__ in {"RepositoryNotFoundError", "GatedRepoError"}:
-        reason = "the hub has no such public model"
-    else:
-        reason = f"the hub cannot be reached ({type(error).__name__})"
-    raise ResourceError(f"{name}: {reason}; {_REMEDY}")
+        return f"no answer from the hub within {HUB_PATIENCE:.0f} s"
+    if type(error).__name__ in {"RepositoryNotFoundError", "GatedRepoError"}:
+        return "the hub has no such public model"
+    if isinstance(error, LookupError):
+        return f"the hub is of an unknown kind ({error})"
+    status = getattr(getattr(error, "response", None), "status_code", None)
+    if status is not None:
+        return f"the hub cannot serve it (HTTP status {status})"
+    return f"the hub cannot be reached ({type(error).__name__})"
 
 
 def quiet_transformers() -> None:
     """Keep the libraries' own progress bars and reports off the terminal; ours say what happens."""
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    # A hub model without safetensors, such as the guide's default, would else be sent off for conversion.
+    os.environ.setdefault("DISABLE_SAFETENSORS_CONVERSION", "1")
     from transformers.utils import logging
 
     logging.set_verbosity_error()
@@ -107,21 +157,30 @@ def load_tokenizer(reference: BaseReference) -> Any:
 
     Raises:
         InputError: if the directory holds none.
+        ResourceError: if the hub fails.
     """
     from transformers import AutoTokenizer
 
     quiet_transformers()
     try:
-        tokenizer = AutoTokenizer.from_pretrained(reference.source, revision=reference.revision or "main")
-    except (OSError, ValueError, KeyError, ImportError) as error:
+        tokenizer = AutoTokenizer.from_pretrained(reference.source, **_where(reference))
+    except Exception as error:  # whatever the libraries meet in a damaged file
         raise _load_error(reference, "tokenizer", error) from None
+    # Without its files the library would make up a tokenizer that knows no character.
+    if len(tokenizer) <= len(set(tokenizer.all_special_ids)):
+        raise _load_error(reference, "tokenizer", ValueError("its vocabulary is missing"))
     if tokenizer.pad_token is None:
         tokenizer.pad_token = tokenizer.eos_token or tokenizer.unk_token
     return tokenizer
 
 
+def _where(reference: BaseReference) -> dict[str, Any]:
+    # Said outright, or the libraries would ask at the terminal whether code from a hub may run.
+    return {"revision": reference.revision or "main", "trust_remote_code": False}
+
+
 def _load_error(reference: BaseReference, what: str, error: Exception) -> InputError | ResourceError:
-    line = next(iter(str(error).strip().splitlines()), type(error).__name__)[:200]
+    line = one_line(next(iter(str(error).strip().splitlines()), type(error).__name__), 200)
     if reference.kind == "hub":
         return ResourceError(f"{reference.name}: its {what} cannot be loaded ({line}); {_REMEDY}")
     return InputError(f"{reference.source}: holds no usable {what} ({line}); check the directory")
@@ -132,13 +191,14 @@ def load_base_config(reference: BaseReference) -> Any:
 
     Raises:
         InputError: if it is not a text model with one hidden size (or needs code from the hub).
+        ResourceError: if the hub fails.
     """
     from transformers import AutoConfig
 
     quiet_transformers()
     try:
-        config = AutoConfig.from_pretrained(reference.source, revision=reference.revision or "main")
-    except (OSError, ValueError, KeyError, ImportError) as error:
+        config = AutoConfig.from_pretrained(reference.source, **_where(reference))
+    except Exception as error:  # whatever the libraries meet in a damaged file
         raise _load_error(reference, "configuration", error) from None
     if not isinstance(getattr(config, "hidden_size", None), int) or config.is_encoder_decoder:
         raise InputError(
@@ -182,16 +242,12 @@ def load_backbone(reference: BaseReference, config: Any) -> Any:
         backbone, report = AutoModel.from_pretrained(
             reference.source,
             config=config,
-            revision=reference.revision or "main",
             dtype=torch.float32,
             output_loading_info=True,
+            **_where(reference),
             **_constructor_options(config),
         )
-    except (OSError, ValueError, RuntimeError, ImportError) as error:
-        raise _load_error(reference, "weights", error) from None
-    except Exception as error:  # safetensors raises a type of its own for a damaged file
-        if type(error).__name__ != "SafetensorError":
-            raise
+    except Exception as error:  # whatever the libraries meet in a damaged file
         raise _load_error(reference, "weights", error) from None
     lacking = sorted(report["missing_keys"]) + sorted(str(key) for key in report["mismatched_keys"])
     if lacking:

@@ -11,7 +11,8 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from reward_model.errors import FinrmError, InputError
+from reward_model.arguments import OneLineParser, complain, run
+from reward_model.errors import InputError
 from reward_model.jsonl import JsonlReader
 from reward_model.rubric import Rubric, load_rubric
 from reward_model.samples import IGNORED, GradedText, graded_texts, pairs_of
@@ -38,7 +39,7 @@ def load_texts(
     reader = JsonlReader(path)
     texts = graded_texts(read_records(reader, rubric, scored=scored), rubric)
     for note in reader.notes:
-        print(note, file=sys.stderr)  # noqa: T201
+        complain(note)
     if reader.problems and not skip_bad:
         raise InputError(problem_lines(reader))
     if not texts:
@@ -209,7 +210,7 @@ def run_labels(
     reader = JsonlReader(path)
     texts = graded_texts(read_records(reader, scale), scale)
     for line in [*reader.notes, *([problem_lines(reader)] if reader.problems else [])]:
-        print(line, file=sys.stderr)  # noqa: T201
+        complain(line)
     if not texts:
         raise InputError(f"{reader.name}: holds no usable record; see the data format in the guide")
     distribution = get_label_distribution(texts, scale)
@@ -221,23 +222,22 @@ def run_labels(
     return 2 if reader.problems and not skip_bad else 0
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """``dataset_multidim.py FILE``: print the label distribution."""
-    import argparse
-
-    parser = argparse.ArgumentParser(description="分析标签分布 (label distribution of scored data)")
+def labels_command(arguments: Sequence[str] | None, prog: str | None = None) -> int:
+    """Parse arguments and print the label distribution of a file; returns the exit code."""
+    parser = OneLineParser(prog=prog, description="分析标签分布 (label distribution of scored data)")
     parser.add_argument("file", help="comparison_pairs_scored.jsonl, or graded reports")
     parser.add_argument("--rubric", default="financial", help="name or YAML file")
-    parser.add_argument("--json", dest="json_path", help="also write the figures as JSON")
+    parser.add_argument("--json", dest="json_path", metavar="F", help="also write the figures as JSON")
     parser.add_argument("--skip-bad", action="store_true", help="exit 0 although lines are at fault")
     options = parser.parse_args(arguments)
-    try:
-        return run_labels(
-            options.file, rubric=options.rubric, json_path=options.json_path, skip_bad=options.skip_bad
-        )
-    except FinrmError as error:
-        print(error, file=sys.stderr)  # noqa: T201
-        return error.exit_code
+    return run_labels(
+        options.file, rubric=options.rubric, json_path=options.json_path, skip_bad=options.skip_bad
+    )
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """``dataset_multidim.py FILE``: print the label distribution."""
+    return run(labels_command, arguments)
 
 
 if __name__ == "__main__":

@@ -106,6 +106,7 @@ def compute_features(
     pad_id: int,
     cache: FeatureCache | None = None,
     bf16: bool = False,
+    batch_tokens: int = FEATURE_BATCH_TOKENS,
     progress: Callable[[int, int], None] | None = None,
 ) -> Tensor:
     """Features [N, ``model.feature_width``] of token id sequences, in fp32.
@@ -116,6 +117,7 @@ def compute_features(
         pad_id: the padding token.
         cache: where to look first and keep what is new.
         bf16: compute in bfloat16 (faster on most hardware; features differ by about 1e-3).
+        batch_tokens: padded tokens that are read at a time.
         progress: is called with (texts done, texts in all).
     """
     keys = [_text_key(ids) for ids in sequences]
@@ -134,7 +136,7 @@ def compute_features(
     training = model.backbone.training
     model.backbone.eval()
     try:
-        for batch in _batches([len(sequences[index]) for index in todo], FEATURE_BATCH_TOKENS):
+        for batch in _batches([len(sequences[index]) for index in todo], batch_tokens):
             rows = [todo[position] for position in batch]
             input_ids, mask = pad_batch([sequences[row] for row in rows], pad_id)
             with (

@@ -1,10 +1,19 @@
-"""A progress bar on standard error for anything over a second; silent when that is not a terminal."""
+"""What long work tells: lines, and a progress bar that is silent when standard error is not a terminal."""
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+
+
+def say(line: str) -> None:
+    """Print a line at once. Who stops reading (head) doesn't stop the work."""
+    try:
+        print(line, flush=True)  # noqa: T201
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 @contextmanager
@@ -17,7 +26,9 @@ def progress_bar(title: str) -> Iterator[Callable[[int, int], None]]:
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+    # Where standard output is a file, what is printed meanwhile belongs there, not above the bar.
+    redirect = sys.stdout.isatty()
+    with Progress(*columns, console=Console(stderr=True), transient=True, redirect_stdout=redirect) as bar:
         task = bar.add_task(title, total=None)
 
         def move(done: int, total: int) -> None:

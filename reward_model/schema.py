@@ -184,7 +184,7 @@ def read_records(reader: JsonlReader, rubric: Rubric, *, scored: bool = True) ->
         scored: whether a record without scores is at fault.
     """
     for row in reader:
-        record = _parse_row(reader, row)
+        record = parse_row(reader, row)
         if record is None:
             continue
         if not _report(reader, row, _score_faults(record, rubric, scored)):
@@ -203,7 +203,8 @@ def _report(reader: JsonlReader, row: Row, faults: Iterator[tuple[str, str, str]
     return count + rest
 
 
-def _parse_row(reader: JsonlReader, row: Row) -> Record | None:
+def parse_row(reader: JsonlReader, row: Row) -> Record | None:
+    """The record of ``row``, or None when it is at fault: then ``reader.problems`` says why."""
     try:
         return parse_record(row.value)
     except ValidationError as error:

@@ -8,19 +8,12 @@ from typing import Any
 
 import yaml
 
+from reward_model.arguments import OneLineParser
 from reward_model.config import PRESETS, TrainConfig
-from reward_model.errors import InputError
 
 _ALIASES = {"base_model_name": "--base-model", "num_epochs": "--epochs", "output_dir": "--output"}
 # Given another way: data is the positional argument.
 _NO_FLAG = {"data"}
-
-
-class OneLineParser(argparse.ArgumentParser):
-    """An argument parser whose errors are one line (exit code 2), without the usage block."""
-
-    def error(self, message: str) -> Any:
-        raise InputError(f"{self.prog}: {message}; see {self.prog} --help")
 
 
 def _value(text: str) -> Any:
@@ -48,7 +41,6 @@ def parse_flags(
         "Settings: the script's config < --preset < --config FILE < FINRM_* variables < flags.",
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
         argument_default=argparse.SUPPRESS,
-        allow_abbrev=False,
     )
     parser.add_argument(
         "data", nargs="?", help="scored pairs or graded reports (JSONL); else the guide's file or the corpus"

@@ -15,10 +15,11 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from reward_model.arguments import run
 from reward_model.config import PRESETS, TrainConfig, load_config
-from reward_model.errors import FinrmError, InputError
+from reward_model.errors import InputError
 from reward_model.rubric import Rubric, load_rubric
-from reward_model.samples import GradedText, default_data, split_groups
+from reward_model.samples import IGNORED, GradedText, default_data, split_groups
 
 if TYPE_CHECKING:
     from reward_model.modeldir import LoadedModel
@@ -34,6 +35,10 @@ config = {
     "num_classes": 5,  # 类别数（0-4）
     "use_multi_head": True,  # 使用多头（推荐）
 }
+
+
+BEST_MODEL = "best_model.pt"
+"""The file that the guide names: a plain state dict of the whole model."""
 
 
 @dataclass
@@ -66,6 +71,23 @@ def check_rubric(settings: TrainConfig, rubric: Rubric) -> None:
             f"num_dimensions x num_classes is {wanted[0]} x {wanted[1]}, but rubric {rubric.name} has "
             f"{rubric.num_dimensions} x {rubric.num_classes}; set them alike, or name the right --rubric"
         )
+
+
+def check_class_weights(settings: TrainConfig) -> None:
+    """Raise :class:`InputError` unless the class weights are [K] or [D, K], each row with one above 0."""
+    weights = settings.class_weights
+    if weights is None:
+        return
+    n_dimensions, n_classes = settings.num_dimensions, settings.num_classes
+    rows = [row for row in weights if isinstance(row, tuple)]
+    sizes = [len(row) for row in rows] if rows else len(weights)
+    if sizes not in (n_classes, [n_classes] * n_dimensions):
+        raise InputError(
+            f"class_weights: {len(weights)} {'lists' if rows else 'numbers'}; give {n_classes} numbers, "
+            f"or {n_dimensions} lists of {n_classes}"
+        )
+    if not all(any(row) for row in rows or [weights]):
+        raise InputError("class_weights: all are 0, which leaves nothing to learn from; give one above 0")
 
 
 def file_hash(path: str | Path) -> str:
@@ -102,6 +124,7 @@ def train(
     tell = notify or (lambda line: None)
     rubric = load_rubric(settings.rubric)
     check_rubric(settings, rubric)
+    check_class_weights(settings)
     # Cheap checks first: a base model that can't be had is said before anything heavy is loaded.
     from reward_model.backbone import resolve_base
 
@@ -113,13 +136,12 @@ def train(
         path, phrase = (Path(settings.data), settings.data) if settings.data else default_data()
         tell(f"训练数据：{phrase}")
         train_texts = load_texts(path, rubric)
-        source = {"data": path.name, "data_sha256": file_hash(path)}
-        if eval_texts is None and settings.eval_data:
-            eval_texts = load_texts(settings.eval_data, rubric)
-            source |= {
-                "eval_data": Path(settings.eval_data).name,
-                "eval_data_sha256": file_hash(settings.eval_data),
-            }
+        source = _source("data", path)
+    if eval_texts is None and settings.eval_data:
+        from reward_model.dataset_multidim import load_texts
+
+        eval_texts = load_texts(settings.eval_data, rubric)
+        source |= _source("eval_data", settings.eval_data)
     if eval_texts is None and settings.val_fraction:
         train_texts, eval_texts = split_groups(train_texts, settings.val_fraction, settings.seed)
     eval_texts = list(eval_texts or [])
@@ -127,9 +149,23 @@ def train(
         raise InputError(
             "val_fraction is 0, and no validation file is given; training needs one to choose by"
         )
+    _require_scores(train_texts, "training data", "judge it first (finrm judge)")
+    if eval_texts:
+        _require_scores(eval_texts, "validation texts", "name scored --eval-data, or another --seed")
     from reward_model.training import Run
 
     return Run(settings, rubric, reference, list(train_texts), eval_texts, source, tell, progress).execute()
+
+
+def _source(key: str, path: str | Path) -> dict[str, Any]:
+    if str(path) == "-":  # standard input can't be read a second time
+        return {key: "<stdin>"}
+    return {key: Path(path).name, f"{key}_sha256": file_hash(path)}
+
+
+def _require_scores(texts: Sequence[GradedText], what: str, remedy: str) -> None:
+    if all(label == IGNORED for text in texts for label in text.labels):
+        raise InputError(f"the {what} holds no scores; {remedy}")
 
 
 def settings_from(
@@ -154,17 +190,34 @@ def versions() -> dict[str, str]:
     return {"python": platform.python_version(), **{name: version(name) for name in names}}
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the script: ``config`` above, overridden by a file, the environment and flags."""
-    from reward_model.train_flags import parse_flags
-    from reward_model.training import terminal_train
+def terminal_train(settings: TrainConfig) -> int:
+    """Train with lines on standard output and a progress bar on standard error; returns the exit code."""
+    from reward_model.progress import progress_bar, say
 
-    try:
-        flags, file, preset = parse_flags(arguments)
-        return terminal_train(settings_from(config, flags, file=file, preset=preset))
-    except FinrmError as error:
-        print(error, file=sys.stderr)  # noqa: T201
-        return error.exit_code
+    with progress_bar("训练") as progress:
+        outcome = train(settings, notify=say, progress=progress)
+    metrics = outcome.facts["metrics"].get("validation") or outcome.facts["metrics"]["train"]
+    best = f"第 {outcome.best_epoch} 轮" if outcome.best_epoch else "最后一轮"
+    say(
+        f"完成，用时 {outcome.facts['seconds']:.0f} 秒；最佳：{best}，"
+        f"整体准确率 {metrics.get('overall_accuracy', float('nan')):.3f}"
+    )
+    say(f"最佳模型：{outcome.path / BEST_MODEL}")
+    say(f"模型目录：{outcome.path}（finrm score --model {outcome.path} REPORT）")
+    return 0
+
+
+def train_command(arguments: Sequence[str] | None, prog: str | None = None) -> int:
+    """Train by ``config`` above, overridden by a preset, a file, the environment and flags."""
+    from reward_model.train_flags import parse_flags
+
+    flags, file, preset = parse_flags(arguments, prog)
+    return terminal_train(settings_from(config, flags, file=file, preset=preset))
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the script; returns the exit code."""
+    return run(train_command, arguments)
 
 
 if __name__ == "__main__":

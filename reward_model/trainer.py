@@ -13,12 +13,15 @@ from torch import Tensor
 from transformers import PrinterCallback, Trainer, TrainerCallback, TrainingArguments
 
 from reward_model.config import TrainConfig
-from reward_model.model import FinancialRewardModel
+from reward_model.errors import InputError
+from reward_model.model import FinancialRewardModel, reward_loss
 from reward_model.stats.calibration import apply_temperatures
 from reward_model.stats.metrics import figures
 
 BEST_BY = "overall_accuracy"
 """The validation figure by which the best epoch is chosen; of equal ones the earliest."""
+
+_PREFIX = "reward_"
 
 Notify = Callable[[str], None]
 Progress = Callable[[int, int], None]
@@ -105,7 +108,6 @@ class MultiDimRewardTrainer(Trainer):
         self.history: list[dict[str, Any]] = []
         self._best_state: dict[str, Tensor] | None = None
         self._seen: list[tuple[Tensor, Tensor]] = []
-        self._losses: list[float] = []
         arguments = TrainingArguments(
             output_dir=str(output_dir),
             per_device_train_batch_size=config.batch_size,
@@ -140,8 +142,22 @@ class MultiDimRewardTrainer(Trainer):
 
     # -- figures -------------------------------------------------------------------------------------------
 
+    def _figures(self, logits: Tensor, labels: Tensor, epoch: int) -> dict[str, float]:
+        """Loss and metrics over all items at once: a mean of batch means would count a small batch double."""
+        if not logits.isfinite().all():
+            raise InputError(
+                f"training went astray in epoch {epoch} (its loss is no number); set a lower learning_rate"
+            )
+        weights = self.model.config.class_weights
+        loss = reward_loss(logits, labels, None if weights is None else torch.tensor(weights))
+        return {"loss": loss.item(), **level_figures(logits.numpy(), labels.numpy(), self.names)}
+
     def _metrics(self, prediction: Any) -> dict[str, float]:
-        return level_figures(prediction.predictions, prediction.label_ids, self.names)
+        logits, labels = torch.as_tensor(prediction.predictions), torch.as_tensor(prediction.label_ids)
+        # The trainer puts its own mean of batch means under "loss".
+        return {
+            _PREFIX + name: value for name, value in self._figures(logits, labels, len(self.history)).items()
+        }
 
     def compute_loss(
         self, model: Any, inputs: Any, return_outputs: bool = False, num_items_in_batch: Any = None
@@ -150,7 +166,6 @@ class MultiDimRewardTrainer(Trainer):
         outputs = model(**inputs)
         if model.training:
             self._seen.append((outputs.logits.detach().float().cpu(), inputs["labels"].cpu()))
-            self._losses.append(outputs.loss.item())
         return (outputs.loss, outputs) if return_outputs else outputs.loss
 
     def create_optimizer(self, model: Any | None = None) -> Any:
@@ -177,11 +192,10 @@ class MultiDimRewardTrainer(Trainer):
 
     def finish_epoch(self, epoch: int) -> None:
         """Close the epoch's row with the training figures (called at its end)."""
-        row: dict[str, Any] = {"epoch": epoch, "train": {"loss": float(np.mean(self._losses))}}
-        logits = torch.cat([logits for logits, _ in self._seen]).numpy()
-        labels = torch.cat([labels for _, labels in self._seen]).numpy()
-        row["train"] |= level_figures(logits, labels, self.names)
-        self._seen, self._losses = [], []
+        logits = torch.cat([logits for logits, _ in self._seen])
+        labels = torch.cat([labels for _, labels in self._seen])
+        row: dict[str, Any] = {"epoch": epoch, "train": self._figures(logits, labels, epoch)}
+        self._seen = []
         self.history.append(row)
         if self.eval_dataset is None:
             self._tell(row)
@@ -191,10 +205,9 @@ class MultiDimRewardTrainer(Trainer):
         if not self.history or self.history[-1]["epoch"] != epoch:
             return
         row = self.history[-1]
+        prefix = f"eval_{_PREFIX}"
         row["validation"] = {
-            name.removeprefix("eval_"): value
-            for name, value in metrics.items()
-            if name == "eval_loss" or name.removeprefix("eval_").split("_")[0] in _FIGURES
+            name.removeprefix(prefix): value for name, value in metrics.items() if name.startswith(prefix)
         }
         score = row["validation"].get(BEST_BY, -math.inf)
         if self.best is None or score > self.best[0]:
@@ -230,15 +243,24 @@ class MultiDimRewardTrainer(Trainer):
         return np.asarray(self.predict(dataset).predictions)
 
 
-_FIGURES = {"overall", "accuracy", "macro", "qwk"}
-
-
 def save_state(state: dict[str, Tensor], path: Path) -> None:
-    """Write a plain state dict; it replaces the old one only when it is whole."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    """Write a plain state dict; it replaces the old one only when it is whole.
+
+    Raises:
+        InputError: if it can't be written there.
+    """
     temporary = path.with_name(f".{path.name}.tmp")
-    torch.save(state, temporary)
-    temporary.replace(path)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        torch.save(state, temporary)
+        temporary.replace(path)
+    except (OSError, RuntimeError) as error:  # torch says "unexpected pos" where the disk is full
+        reason = getattr(error, "strerror", None) or "no space is left, or the disk failed"
+        raise InputError(
+            f"{path}: cannot be written ({reason}); free space or name another --output"
+        ) from None
+    finally:
+        temporary.unlink(missing_ok=True)
 
 
 def wants_bf16(config: TrainConfig) -> bool:

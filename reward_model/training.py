@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import tempfile
 import time
 from collections import Counter
@@ -24,17 +23,16 @@ from reward_model.dataset_multidim import (
 from reward_model.errors import InputError
 from reward_model.features import FeatureCache, backbone_sha256, cache_key, compute_features
 from reward_model.heads import FeatureDataset, collate_features, cross_fitted_logits, new_heads
+from reward_model.jsonl import one_line
 from reward_model.model import FinancialRewardConfig, FinancialRewardModel
 from reward_model.model_card import model_card
 from reward_model.modeldir import Calibration, LoadedModel, save_model
-from reward_model.progress import progress_bar
 from reward_model.rubric import Rubric
 from reward_model.samples import GradedText
-from reward_model.stats.calibration import fit_temperatures
-from reward_model.train_multidim import TrainOutcome, text_key, train, versions
+from reward_model.stats.calibration import apply_temperatures, fit_temperatures
+from reward_model.train_multidim import BEST_MODEL, TrainOutcome, text_key, versions
 from reward_model.trainer import MultiDimRewardTrainer, Notify, Progress, save_state, wants_bf16
 
-BEST_MODEL = "best_model.pt"
 CALIBRATION_FOLDS = 5
 FITTED_ON = "fitted on the validation texts, which also chose the best epoch"
 
@@ -49,8 +47,7 @@ def model_config(
 ) -> FinancialRewardConfig:
     """The model's configuration for a base model and settings.
 
-    Raises:
-        InputError: if class weights don't fit the rubric.
+    ``settings`` must fit ``rubric`` (see :mod:`reward_model.train_multidim`).
     """
     layers = settings.pool_layers
     prefix, suffix = special_ids(tokenizer)
@@ -70,21 +67,21 @@ def model_config(
         include_prompt=settings.include_prompt,
         prefix_ids=prefix,
         suffix_ids=suffix,
-        class_weights=_class_weights(settings),
+        class_weights=None if settings.class_weights is None else np.array(settings.class_weights).tolist(),
     )
 
 
-def _class_weights(settings: TrainConfig) -> list[Any] | None:
-    if settings.class_weights is None:
-        return None
-    shape = np.array(settings.class_weights, dtype=float).shape
-    if shape not in {(settings.num_classes,), (settings.num_dimensions, settings.num_classes)}:
-        raise InputError(
-            f"class_weights: has shape {list(shape)}; give {settings.num_classes} weights, "
-            f"or {settings.num_dimensions} lists of {settings.num_classes}"
-        )
-    weights: list[Any] = np.array(settings.class_weights, dtype=float).tolist()
-    return weights
+def _require_writable(folder: Path) -> None:
+    """Find out before hours of training, not behind them."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        name = one_line(str(folder))
+        raise InputError(f"{name}: cannot be written ({error.strerror}); name another --output") from None
+    if (folder / BEST_MODEL).is_dir():
+        raise InputError(f"{folder / BEST_MODEL}: is a directory; name another --output")
 
 
 class FrozenFeatures:
@@ -165,6 +162,16 @@ class FrozenFeatures:
         return fit_temperatures(logits, labels.numpy()), how
 
 
+def fold_probabilities(
+    frozen: FrozenFeatures, features: torch.Tensor, texts: Sequence[GradedText], held: torch.Tensor
+) -> np.ndarray:
+    """Calibrated probabilities [M, D, K] for the features ``held``, by heads fitted on ``texts`` alone."""
+    labels = label_tensor(texts)
+    heads = frozen.fit(features, labels).model
+    temperatures, _ = frozen.calibrate(features, labels, [text.group for text in texts])
+    return apply_temperatures(_logits(heads, held), temperatures)
+
+
 def _logits(model: FinancialRewardModel, features: torch.Tensor) -> np.ndarray:
     with torch.inference_mode():
         logits: np.ndarray = model.eval().classify(features.to(model.feature_mean.device)).cpu().numpy()
@@ -208,15 +215,7 @@ class Run:
             f"训练 {len(self.train_texts)} 篇，验证 {len(self.eval_texts)} 篇；"
             f"基础模型 {self.reference.name}（{self.reference.kind}）；随机种子 {self.settings.seed}"
         )
-        train_labels = label_tensor(self.train_texts)
-        if not (train_labels >= 0).any():
-            raise InputError("the training data holds no scores; judge it first (finrm judge)")
-        try:
-            self.output.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise InputError(
-                f"{self.output}: cannot be written ({error.strerror}); name another --output"
-            ) from None
+        _require_writable(self.output)
         frozen = self.settings.freeze_backbone
         loaded, trainer, temperatures, how = self._frozen() if frozen else self._full()
         names = self.rubric.names
@@ -345,22 +344,3 @@ def _slice_counts(texts: Sequence[GradedText]) -> dict[str, dict[str, int]]:
         for name, value in text.slices.items():
             counts.setdefault(name, Counter())[value] += 1
     return {name: dict(sorted(count.items())) for name, count in counts.items()}
-
-
-def terminal_train(settings: TrainConfig) -> int:
-    """Train with lines on standard output and a progress bar on standard error; returns the exit code."""
-
-    def tell(line: str) -> None:
-        print(line, flush=True)  # noqa: T201
-
-    with progress_bar("训练") as progress:
-        outcome = train(settings, notify=tell, progress=progress)
-    metrics = outcome.facts["metrics"].get("validation") or outcome.facts["metrics"]["train"]
-    tell(
-        f"完成，用时 {outcome.facts['seconds']:.0f} 秒；最佳轮次 {outcome.best_epoch or '最后一轮'}，"
-        f"整体准确率 {metrics.get('overall_accuracy', float('nan')):.3f}"
-    )
-    tell(f"最佳模型：{outcome.path / BEST_MODEL}")
-    tell(f"模型目录：{outcome.path}（finrm score --model {outcome.path} REPORT）")
-    sys.stdout.flush()
-    return 0

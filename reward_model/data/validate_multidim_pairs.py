@@ -7,7 +7,6 @@ The report goes to standard output, faults of the file to standard error.
 
 from __future__ import annotations
 
-import argparse
 import os
 import sys
 from collections.abc import Iterator, Sequence
@@ -17,6 +16,7 @@ from typing import Any, NoReturn, TextIO
 
 from rich.console import Console
 
+from reward_model.arguments import OneLineParser, complain, run
 from reward_model.data.pair_filter import DEFAULT_RULES, FilterRules, FilterTally
 from reward_model.data.validation import Validator
 from reward_model.data.validation_advice import advise
@@ -49,11 +49,7 @@ class _FaultPrinter(JsonlReader):
         self._last_line = line
         if self.faults <= SHOWN_FAULTS:
             self.shown.append(text)
-            _complain(text)
-
-
-def _complain(message: str) -> None:
-    sys.stderr.write(message + "\n")
+            complain(text)
 
 
 def _show(text: str) -> None:
@@ -136,9 +132,9 @@ def _read(
             if read % 100 == 0:
                 progress.update(f"已读 {read} 对")
     for note in reader.notes:
-        _complain(note)
+        complain(note)
     if reader.faults > SHOWN_FAULTS:
-        _complain(f"{reader.name}: {reader.faults - SHOWN_FAULTS} more faults are not shown")
+        complain(f"{reader.name}: {reader.faults - SHOWN_FAULTS} more faults are not shown")
     if not read:
         raise InputError(f"{reader.name}: holds no usable pair; see the data format in the guide")
 
@@ -221,7 +217,7 @@ def run_validate(
         _show(shown.get())
     passed = fail_under is None or _passes(report, fail_under)
     if report["bad_lines"] and not skip_bad:
-        _complain(
+        complain(
             f"{report['file']}: {report['bad_lines']} bad lines were passed over; correct them, or --skip-bad"
         )
         return InputError.exit_code
@@ -241,21 +237,13 @@ def _passes(report: dict[str, Any], fail_under: str) -> bool:
         if grade is None or GRADES.index(grade) < wanted
     ]
     if failed:
-        _complain(f"{report['file']}: {' and '.join(failed)}, below --fail-under {fail_under}")
+        complain(f"{report['file']}: {' and '.join(failed)}, below --fail-under {fail_under}")
     return not failed
 
 
-class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> NoReturn:
-        # One line, as for every other unusable input; --help shows the usage.
-        self.exit(InputError.exit_code, f"{self.prog}: {message}; see --help\n")
-
-
-def _parser() -> argparse.ArgumentParser:
+def _parser(prog: str | None) -> OneLineParser:
     rules = DEFAULT_RULES
-    parser = _Parser(
-        prog="validate_multidim_pairs.py", description="验证已打分的对比对，可同时导出过滤后的高质量数据。"
-    )
+    parser = OneLineParser(prog=prog, description="验证已打分的对比对，可同时导出过滤后的高质量数据。")
     parser.add_argument("input", metavar="IN", help="已打分的对比对（JSONL；- 为标准输入）")
     parser.add_argument("filtered", metavar="FILTERED", nargs="?", help="过滤后的数据写到这里")
     parser.add_argument("--json", metavar="F", help="把报告写成 JSON；- 为标准输出（不再打印表格）")
@@ -282,28 +270,23 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def main(argv: Sequence[str] | None = None) -> NoReturn:
-    """Run the script with ``argv`` (the process's arguments by default) and exit."""
-    for stream in (sys.stdout, sys.stderr):
-        # A terminal that can't show a character should not lose the report.
-        stream.reconfigure(errors="replace")  # type: ignore[union-attr]
-    options = _parser().parse_args(argv)
-    try:
-        code = run_validate(
-            options.input,
-            options.filtered,
-            rubric=options.rubric,
-            json_path=options.json,
-            fail_under=options.fail_under,
-            skip_bad=options.skip_bad,
-            rules=FilterRules(
-                options.min_gap, options.min_target_drop, options.allow_null, options.keep_severe
-            ),
-        )
-    except FinrmError as error:
-        _complain(one_line(str(error), 1000))
-        code = error.exit_code
-    sys.exit(code)
+def validate_command(arguments: Sequence[str] | None, prog: str | None = None) -> int:
+    """Parse arguments and validate; returns the exit code."""
+    options = _parser(prog).parse_args(arguments)
+    return run_validate(
+        options.input,
+        options.filtered,
+        rubric=options.rubric,
+        json_path=options.json,
+        fail_under=options.fail_under,
+        skip_bad=options.skip_bad,
+        rules=FilterRules(options.min_gap, options.min_target_drop, options.allow_null, options.keep_severe),
+    )
+
+
+def main(arguments: Sequence[str] | None = None) -> NoReturn:
+    """Run the script with ``arguments`` (the process's by default) and exit."""
+    sys.exit(run(validate_command, arguments))
 
 
 if __name__ == "__main__":

@@ -1,0 +1,52 @@
+"""``finrm compare``: leave one writer (or industry) out, model and baselines side by side."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from reward_model.arguments import OneLineParser, complain
+from reward_model.commands.evaluate import present
+from reward_model.progress import progress_bar
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run the command."""
+    parser = OneLineParser(
+        prog="finrm compare",
+        description="留一交叉验证 (leave-one-out over writers or industries; heads on a frozen base)",
+    )
+    parser.add_argument("data", nargs="?", help="scored pairs (JSONL); the shipped corpus if not given")
+    parser.add_argument("--by", choices=("writer", "industry"), default="writer", help="(default writer)")
+    parser.add_argument("--base-model", default="embedded", help="embedded, a directory or a hub name")
+    parser.add_argument("--rubric", default="financial", help="name or YAML file")
+    parser.add_argument("--seed", type=int, default=42, help="(default 42)")
+    parser.add_argument("--precision", choices=("fp32", "bf16", "auto"), default="fp32", help="of the base")
+    parser.add_argument("--json", metavar="F", help="write every figure as JSON")
+    parser.add_argument("--html", metavar="F", help="write a page")
+    parser.add_argument("--lang", choices=("zh", "en"), default="zh", help="language of the page")
+    parser.add_argument("--skip-bad", action="store_true", help="pass over lines at fault")
+    options = parser.parse_args(arguments)
+    from reward_model.comparison import compare
+    from reward_model.dataset_multidim import load_texts
+    from reward_model.rubric import load_rubric
+    from reward_model.samples import corpus_path
+    from reward_model.train_multidim import config, settings_from
+
+    rubric = load_rubric(options.rubric)
+    data = Path(options.data) if options.data else corpus_path()
+    flags = {
+        "base_model_name": options.base_model,
+        "rubric": options.rubric,
+        "seed": options.seed,
+        "precision": options.precision,
+    }
+    settings = settings_from(config, flags, preset="frozen")
+    texts = load_texts(data, rubric, skip_bad=options.skip_bad)
+    with progress_bar("比较") as progress:
+        result, evaluation = compare(
+            texts, rubric, settings, by=options.by, notify=complain, progress=progress
+        )
+    result["data"] = str(data)
+    present(result, evaluation.texts, json_path=options.json, html_path=options.html, lang=options.lang)
+    return 0

@@ -1,0 +1,247 @@
+"""From a report to three scores with confidence: :class:`RewardScorer`.
+
+scorer = RewardScorer.default()
+print(scorer.score(open("report.md", encoding="utf-8").read()).scores)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import asdict, dataclass, field
+from importlib import resources
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from reward_model.errors import InputError
+from reward_model.stats.calibration import apply_temperatures
+from reward_model.stats.metrics import expected_scores, predicted_levels
+
+if TYPE_CHECKING:
+    from reward_model.modeldir import LoadedModel
+
+STYLE_ONLY = (
+    "准确性只依据行文判断，文中数字未经核对 (the accuracy score reads style only: no figure was checked)"
+)
+SHORT = "文本过短，不像训练所用的报告，分数参考价值有限 (far shorter than the reports the model learned from)"
+NOT_CHINESE = (
+    "中文字符不足三成，而训练文本都是中文 (less than 30% Chinese; the model learned from Chinese only)"
+)
+SHORT_CHARACTERS = 200
+CHINESE_SHARE = 0.3
+
+
+@dataclass(frozen=True)
+class Score:
+    """What the model says of one report.
+
+    Attributes:
+        id: as given.
+        scores: the most probable level a dimension.
+        expected: the expected level a dimension, sum of level x probability.
+        probabilities: calibrated probability of each level, a list a dimension.
+        confidence: calibrated probability of the level in ``scores``.
+        overall: mean of the expected levels over the top level, 0 to 1.
+        coverage: share of the report's tokens that was read.
+        evidence: which regime the score was made under: "facts", "text" or "off" (figures not checked).
+        warnings: what to bear in mind.
+        calc: the calculation checker's findings, where it ran.
+    """
+
+    id: str
+    scores: dict[str, int]
+    expected: dict[str, float]
+    probabilities: dict[str, list[float]]
+    confidence: dict[str, float]
+    overall: float
+    coverage: float
+    evidence: str = "off"
+    warnings: list[str] = field(default_factory=list)
+    calc: dict[str, Any] | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """The line that ``finrm score`` writes; floats with six decimals."""
+        line: dict[str, Any] = _rounded(asdict(self))
+        return line
+
+
+def _rounded(value: Any) -> Any:
+    if isinstance(value, float):
+        return round(value, 6)
+    if isinstance(value, dict):
+        return {key: _rounded(item) for key, item in value.items()}
+    return [_rounded(item) for item in value] if isinstance(value, list) else value
+
+
+def default_model_path() -> Path:
+    """The model directory that comes with the package."""
+    return Path(str(resources.files("reward_model") / "default_model"))
+
+
+def text_warnings(text: str) -> list[str]:
+    """What in a text makes its scores doubtful: too short, hardly Chinese."""
+    body = [character for character in text if not character.isspace()]
+    found = []
+    if len(body) < SHORT_CHARACTERS:
+        found.append(SHORT)
+    letters = [character for character in body if character.isalpha()]
+    if letters and sum("㐀" <= c <= "鿿" for c in letters) < CHINESE_SHARE * len(letters):
+        found.append(NOT_CHINESE)
+    return found
+
+
+class RewardScorer:
+    """Scores reports with a trained model.
+
+    A score is the same alone, in any batch and at any padding (within 1e-5 in fp32).
+
+    Args:
+        loaded: a model directory as :func:`reward_model.modeldir.load_model` returns it.
+        device: "cpu", "cuda" ...; None takes a GPU where there is one.
+        batch_tokens: padded tokens that are read at a time.
+    """
+
+    def __init__(self, loaded: LoadedModel, *, device: str | None = None, batch_tokens: int = 8192) -> None:
+        import torch
+
+        self.loaded = loaded
+        self.rubric = loaded.rubric
+        self.batch_tokens = batch_tokens
+        self.device = device or ("cuda" if torch.cuda.is_available() else "cpu")
+        try:
+            loaded.model.to(self.device)
+        except (RuntimeError, AssertionError) as error:
+            line = str(error).splitlines()[0]
+            raise InputError(f"device {self.device}: {line}; name another, such as cpu") from None
+        loaded.model.eval()
+
+    @classmethod
+    def from_pretrained(cls, path: str | Path, *, device: str | None = None) -> RewardScorer:
+        """Load a model directory.
+
+        Raises:
+            InputError: if it is missing, damaged or incomplete.
+            ResourceError: if its base model can't be had.
+        """
+        from reward_model.modeldir import load_model
+
+        return cls(load_model(path), device=device)
+
+    @classmethod
+    def default(cls, *, device: str | None = None) -> RewardScorer:
+        """The model that comes with the package (embedded base, heads trained on the shipped corpus)."""
+        return cls.from_pretrained(default_model_path(), device=device)
+
+    def logits(
+        self,
+        texts: Sequence[str],
+        prompts: Sequence[str | None] | None = None,
+        progress: Callable[[int, int], None] | None = None,
+    ) -> tuple[np.ndarray, list[float]]:
+        """Raw logits [N, D, K] and the share of each text that was read.
+
+        Args:
+            texts: N reports.
+            prompts: what they were written to, read only by models trained with ``include_prompt``.
+            progress: is called with (texts done, texts in all).
+        """
+        import torch
+
+        from reward_model.dataset_multidim import encode_texts
+        from reward_model.features import compute_features
+
+        model, tokenizer = self.loaded.model, self.loaded.tokenizer
+        inputs = list(texts)
+        if model.config.include_prompt and prompts is not None:
+            inputs = [f"{p}\n{t}" if p else t for t, p in zip(inputs, prompts, strict=True)]
+        ids, coverage = encode_texts(tokenizer, inputs, model.config.max_length)
+        features = compute_features(
+            model, ids, pad_id=tokenizer.pad_token_id, batch_tokens=self.batch_tokens, progress=progress
+        )
+        with torch.inference_mode():
+            logits: np.ndarray = model.classify(features.to(self.device)).cpu().numpy()
+        return logits, coverage
+
+    def probabilities(self, texts: Sequence[str], prompts: Sequence[str | None] | None = None) -> np.ndarray:
+        """Calibrated probabilities [N, D, K]."""
+        return self._calibrated(self.logits(texts, prompts)[0])
+
+    def _calibrated(self, logits: np.ndarray) -> np.ndarray:
+        return apply_temperatures(logits, self.loaded.temperatures.numpy())
+
+    def score(self, text: str, *, prompt: str | None = None, id: str = "1") -> Score:
+        """Score one report.
+
+        Raises:
+            InputError: if the text is empty.
+        """
+        return self.score_batch([text], prompts=[prompt], ids=[id])[0]
+
+    def score_batch(
+        self,
+        texts: Sequence[str],
+        *,
+        prompts: Sequence[str | None] | None = None,
+        ids: Sequence[str] | None = None,
+        progress: Callable[[int, int], None] | None = None,
+    ) -> list[Score]:
+        """Score many reports; results stand in the order of ``texts``.
+
+        Raises:
+            InputError: if a text is empty.
+        """
+        names = list(ids) if ids is not None else [str(index + 1) for index in range(len(texts))]
+        for name, text in zip(names, texts, strict=True):
+            if not text.strip():
+                raise InputError(f"report {name}: is empty; give a text")
+        if not texts:
+            return []
+        logits, coverage = self.logits(texts, prompts, progress)
+        probabilities = self._calibrated(logits)
+        return [
+            self._score(name, text, values, share)
+            for name, text, values, share in zip(names, texts, probabilities, coverage, strict=True)
+        ]
+
+    def _score(self, name: str, text: str, probabilities: np.ndarray, coverage: float) -> Score:
+        dims = self.rubric.names
+        expected, levels = expected_scores(probabilities), predicted_levels(probabilities)
+        warnings = [STYLE_ONLY] if "accuracy" in dims else []
+        if coverage < 1:
+            limit = self.loaded.model.config.max_length
+            warnings.append(
+                f"只读了开头 {coverage:.0%}，上限为 {limit} 个词元 (only the first {coverage:.0%} was read)"
+            )
+        return Score(
+            id=name,
+            scores={dim: int(level) for dim, level in zip(dims, levels, strict=True)},
+            expected={dim: float(value) for dim, value in zip(dims, expected, strict=True)},
+            probabilities={dim: values.tolist() for dim, values in zip(dims, probabilities, strict=True)},
+            confidence={dim: float(values.max()) for dim, values in zip(dims, probabilities, strict=True)},
+            overall=float(expected.mean() / (self.rubric.num_classes - 1)),
+            coverage=coverage,
+            warnings=warnings + text_warnings(text),
+        )
+
+    def reward(self, completions: Iterable[Any], **_: Any) -> list[float]:
+        """A reward function for TRL: ``overall`` of each completion, 0 to 1; an empty one gets 0.
+
+        Args:
+            completions: texts, or conversations (lists of ``{"role", "content"}``: the last one counts).
+            _: whatever else the trainer passes.
+        """
+        texts = [_completion_text(completion) for completion in completions]
+        rewards = [0.0] * len(texts)
+        filled = [index for index, text in enumerate(texts) if text.strip()]
+        for index, result in zip(filled, self.score_batch([texts[i] for i in filled]), strict=True):
+            rewards[index] = result.overall
+        return rewards
+
+
+def _completion_text(completion: Any) -> str:
+    if isinstance(completion, str):
+        return completion
+    if isinstance(completion, list) and completion and isinstance(completion[-1], dict):
+        return str(completion[-1].get("content") or "")
+    raise TypeError("a completion must be a text or a list of messages")

@@ -1,0 +1,87 @@
+"""The result of an evaluation as terminal tables."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from reward_model.report.cjk_wrap import Wrapped
+
+_NONE = "—"
+_SLICE_TITLES = {"industry": "行业", "degradation": "降级类型", "severity": "严重程度", "writer": "写作者"}
+
+
+def _number(value: Any, digits: int = 3) -> str:
+    return f"{value:.{digits}f}" if isinstance(value, (int, float)) else _NONE
+
+
+def _with_interval(row: Mapping[str, Any], figure: str) -> str:
+    bounds = (row.get("intervals") or {}).get(figure) or {}
+    text = _number(row.get(figure))
+    if bounds.get("low") is None:
+        return text
+    return f"{text} [{bounds['low']:.2f}, {bounds['high']:.2f}]"
+
+
+def _table(*headings: str) -> Table:
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    for index, heading in enumerate(headings):
+        table.add_column(heading, justify="left" if index == 0 else "right", no_wrap=True)
+    return table
+
+
+def print_evaluation(result: Mapping[str, Any], console: Console) -> None:
+    """Print an ``evaluate --json`` result: model and baselines, figures a dimension, slices, warnings.
+
+    ``dims`` (titles) may hold texts or ``{"zh", "en"}``; null figures print as "—".
+    """
+    for warning in result.get("warnings") or []:
+        console.print(Wrapped(f"注意：{warning}"), style="yellow")
+    titles = {dim: _title(result, dim) for dim in result["per_dim"]}
+    console.rule(f"二次加权 κ（QWK）与 95% 区间，{result['n']} 篇", align="left", characters="─")
+    systems = {"模型": result} | {
+        _localised(row.get("title"), name): row for name, row in (result.get("baselines") or {}).items()
+    }
+    table = _table("", *titles.values())
+    for name, row in systems.items():
+        cells = [_with_interval(row["per_dim"][dim], "qwk") for dim in titles]
+        table.add_row(name, *cells, style="bold" if row is result else "")
+    console.print(table)
+    table = _table("", "整体准确率", "全对", "成对排序")
+    for name, row in systems.items():
+        table.add_row(
+            name,
+            _with_interval(row, "overall_accuracy"),
+            _with_interval(row, "exact_match"),
+            _number((row.get("pairs") or {}).get("ranking_accuracy")),
+            style="bold" if row is result else "",
+        )
+    console.print(table)
+    if result.get("baselines_fitted_on"):
+        console.print(Wrapped(f"基线所用数据：{result['baselines_fitted_on']}"), style="dim")
+
+    console.rule("模型各维度", align="left", characters="─")
+    table = _table("", "准确率", "宏 F1", "MAE", "±1 内", "ECE", "（噪声下限）")
+    for dim, row in result["per_dim"].items():
+        keys = ("accuracy", "macro_f1", "mae", "within_1", "ece", "ece_noise_floor")
+        table.add_row(titles[dim], *(_number(row.get(key)) for key in keys))
+    console.print(table)
+
+    for by, found in (result.get("slices") or {}).items():
+        console.rule(f"按{_SLICE_TITLES.get(by, by)}", align="left", characters="─")
+        table = _table("", "篇数", "整体准确率", *(f"{title} QWK" for title in titles.values()))
+        for value, row in found.items():
+            figures = [_number(row["per_dim"][dim].get("qwk"), 2) for dim in titles]
+            table.add_row(value, str(row["n"]), _number(row.get("overall_accuracy")), *figures)
+        console.print(table)
+
+
+def _title(result: Mapping[str, Any], dim: str) -> str:
+    return _localised((result.get("dims") or {}).get(dim), dim)
+
+
+def _localised(title: Any, fallback: str) -> str:
+    return str(title.get("zh") or fallback) if isinstance(title, Mapping) else str(title or fallback)

@@ -1,0 +1,51 @@
+"""Scores of one report for a terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from reward_model.report.cjk_wrap import Wrapped
+from reward_model.report.labels_view import bar
+
+_BAR_WIDTH = 10
+
+
+def print_score(line: Mapping[str, Any], titles: Mapping[str, str], console: Console) -> None:
+    """Print a line of ``finrm score`` that holds scores.
+
+    Args:
+        line: ``{"id", "scores", "expected", "probabilities", "confidence", "overall", ...}``.
+        titles: dimension names to titles.
+        console: where to; 80 columns are enough.
+    """
+    console.print(Text(str(line["id"]), style="bold"))
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    table.add_column("维度", no_wrap=True)
+    table.add_column("得分", justify="right", no_wrap=True)
+    table.add_column("期望", justify="right", no_wrap=True)
+    table.add_column("", no_wrap=True)
+    table.add_column("置信度", justify="right", no_wrap=True)
+    for dim, level in line["scores"].items():
+        top = len(line["probabilities"][dim]) - 1
+        expected = line["expected"][dim]
+        table.add_row(
+            titles.get(dim, dim),
+            f"{level}/{top}",
+            f"{expected:.2f}",
+            Text(bar(expected / top, _BAR_WIDTH).ljust(_BAR_WIDTH, "·"), style=_style(expected / top)),
+            f"{line['confidence'][dim]:.0%}",
+        )
+    console.print(table)
+    console.print(f"总分 {line['overall']:.2f}（0-1）  读取 {line['coverage']:.0%}")
+    for warning in line["warnings"]:
+        console.print(Wrapped(f"注意：{warning}"), style="yellow")
+    console.print()
+
+
+def _style(share: float) -> str:
+    return "green" if share >= 0.75 else "yellow" if share >= 0.45 else "red"

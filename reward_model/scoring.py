@@ -1,0 +1,129 @@
+"""Scoring files: single reports, and JSON Lines in which every row in is a row out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from reward_model.errors import InputError
+from reward_model.jsonl import JsonlReader
+from reward_model.reading import read_report
+from reward_model.schema import SIDES, PairRecord, Record, parse_row
+
+if TYPE_CHECKING:
+    from reward_model.inference import RewardScorer
+
+CHUNK = 64
+"""Rows that are held in memory and scored together."""
+
+
+@dataclass(frozen=True)
+class Request:
+    """One report to be scored, or the reason why it can't be."""
+
+    id: str
+    text: str = ""
+    prompt: str | None = None
+    error: str | None = None
+    code: str = "bad_input"
+
+
+def error_line(request: Request) -> dict[str, Any]:
+    """The line that stands where a score would."""
+    return {"id": request.id, "error": {"code": request.code, "message": request.error}}
+
+
+def _requests_of(line: int, record: Record) -> Iterator[Request]:
+    if isinstance(record, PairRecord):
+        name = str(record.metadata.id if record.metadata.id is not None else line)
+        for side in SIDES:
+            yield Request(f"{name}.{side}", record.text(side), record.prompt)
+        return
+    yield Request(str(record.id if record.id is not None else line), record.text, record.prompt)
+
+
+def jsonl_requests(reader: JsonlReader) -> Iterator[Request]:
+    """Requests in the order of the file; a line at fault is one with an error, and its number as id."""
+    told = 0
+
+    def faults() -> Iterator[Request]:
+        nonlocal told
+        lines: dict[int, list[str]] = {}
+        for problem in reader.problems[told:]:
+            lines.setdefault(problem.line, []).append(str(problem))
+        told = len(reader.problems)
+        for number, messages in lines.items():
+            yield Request(str(number), error="; ".join(messages), code="bad_line")
+
+    for row in reader:
+        yield from faults()
+        record = parse_row(reader, row)
+        if record is None:
+            yield from faults()
+            continue
+        yield from _requests_of(row.line, record)
+    yield from faults()
+
+
+def file_requests(paths: Sequence[str], prompt: str | None) -> Iterator[Request]:
+    """A request a report file ("-" is standard input); one that can't be read is a request with an error."""
+    for path in paths:
+        try:
+            yield Request(path, read_report(path), prompt)
+        except InputError as error:
+            yield Request(path, error=str(error))
+
+
+def score_requests(
+    scorer: RewardScorer,
+    requests: Iterator[Request],
+    write: Callable[[dict[str, Any], Request], None],
+    *,
+    total: int = 0,
+    progress: Callable[[int, int], None] | None = None,
+) -> tuple[int, int]:
+    """Score ``requests`` in chunks and hand each line to ``write``, in order.
+
+    Returns:
+        How many lines were written, and how many of them are errors.
+    """
+    done = failed = 0
+    chunk: list[Request] = []
+
+    def flush() -> None:
+        nonlocal done, failed
+        sound = [request for request in chunk if request.error is None]
+        scores = iter(
+            scorer.score_batch(
+                [request.text for request in sound],
+                prompts=[request.prompt for request in sound],
+                ids=[request.id for request in sound],
+            )
+        )
+        for request in chunk:
+            if request.error is None:
+                write(next(scores).to_dict(), request)
+            else:
+                failed += 1
+                write(error_line(request), request)
+            done += 1
+        chunk.clear()
+        if progress and total:
+            progress(min(done, total), total)
+
+    for request in requests:
+        chunk.append(request)
+        if len(chunk) >= CHUNK:
+            flush()
+    flush()
+    return done, failed
+
+
+def count_lines(path: str) -> int:
+    """Line feeds in a file, for a progress bar; 0 for standard input."""
+    if path == "-":
+        return 0
+    with Path(path).open("rb") as stream:
+        return sum(block.count(b"\n") for block in iter(lambda: stream.read(1 << 20), b""))
