@@ -5,7 +5,8 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
 from typing import Any, NoReturn
 
 from reward_model.errors import FinrmError, InputError
@@ -38,6 +39,31 @@ def tolerant_streams() -> None:
 def complain(message: str) -> None:
     """Write a line (or the lines of several faults) to standard error."""
     print(message, file=sys.stderr, flush=True)  # noqa: T201
+
+
+def refuse_overwriting(inputs: Iterable[str | Path | None], outputs: Iterable[str | Path | None]) -> None:
+    """Raise InputError if an output is an input or another output, under whatever name, or can't be one.
+
+    Standard streams ("-"), devices and pipes lose nothing and are passed over.
+    """
+    seen = [Path(path) for path in inputs if path is not None and str(path) != "-"]
+    for path in (Path(path) for path in outputs if path is not None and str(path) != "-"):
+        name = one_line(str(path))
+        try:
+            if path.is_dir():
+                raise InputError(f"{name}: is a directory; name a file")
+            if path.exists() and not path.is_file():
+                continue
+            for other in seen:
+                if path.resolve() == other.resolve() or _same_file(path, other):
+                    raise InputError(f"{name}: is the same file as {one_line(str(other))}; name another one")
+        except (OSError, RuntimeError):  # a name that no file can have, a loop of links
+            raise InputError(f"{name}: cannot be written; choose another place") from None
+        seen.append(path)
+
+
+def _same_file(first: Path, second: Path) -> bool:
+    return first.is_file() and second.is_file() and first.samefile(second)
 
 
 def run(function: Callable[[Sequence[str] | None], int], arguments: Sequence[str] | None = None) -> int:

@@ -180,10 +180,13 @@ def _where(reference: BaseReference) -> dict[str, Any]:
 
 
 def _load_error(reference: BaseReference, what: str, error: Exception) -> InputError | ResourceError:
-    line = one_line(next(iter(str(error).strip().splitlines()), type(error).__name__), 200)
+    line = one_line(" ".join(str(error).split()) or type(error).__name__, 200)
     if reference.kind == "hub":
-        return ResourceError(f"{reference.name}: its {what} cannot be loaded ({line}); {_REMEDY}")
-    return InputError(f"{reference.source}: holds no usable {what} ({line}); check the directory")
+        # What was there but is no use is another matter than a hub that fails.
+        useless = isinstance(error, (ValueError, KeyError, ImportError)) and not isinstance(error, OSError)
+        kind = InputError if useless else ResourceError
+        return kind(f"{reference.name}: its {what} cannot be loaded ({line}); {_REMEDY}")
+    return InputError(f"{one_line(reference.name)}: holds no usable {what} ({line}); check the directory")
 
 
 def load_base_config(reference: BaseReference) -> Any:
@@ -244,6 +247,7 @@ def load_backbone(reference: BaseReference, config: Any) -> Any:
             config=config,
             dtype=torch.float32,
             output_loading_info=True,
+            ignore_mismatched_sizes=True,  # they are told below
             **_where(reference),
             **_constructor_options(config),
         )

@@ -25,7 +25,7 @@ def compare(
     """Leave out one value of ``by`` at a time: fit on the rest, predict the left-out texts, join, evaluate.
 
     Heads, standardisation, temperatures and baselines see the training part of each fold only; the backbone
-    is frozen. Texts without a value of ``by`` are not predicted.
+    is frozen. Texts without a value of ``by`` are left out.
 
     Args:
         texts, rubric: the graded texts and what they were graded by.
@@ -41,11 +41,12 @@ def compare(
     """
     from reward_model.backbone import resolve_base
     from reward_model.errors import InputError
-    from reward_model.training import FrozenFeatures, fold_probabilities
+    from reward_model.frozen import FrozenFeatures, fold_probabilities
 
     if not settings.freeze_backbone:
         raise InputError("compare trains heads on a frozen backbone only; use --preset frozen")
     tell = notify or (lambda line: None)
+    unnamed = sum(not text.slices.get(by) for text in texts)
     texts = [text for text in texts if text.slices.get(by)]
     folds = list(leave_one_out(texts, by))
     frozen = FrozenFeatures(
@@ -69,4 +70,8 @@ def compare(
     result["seed"] = settings.seed
     result["evidence"] = "off"
     result["warnings"] = []
+    if unnamed:
+        result["warnings"].append(
+            f"{unnamed} 篇没有 {by}，未计入 ({unnamed} texts name no {by} and were left out)"
+        )
     return result, evaluation

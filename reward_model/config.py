@@ -21,6 +21,9 @@ from reward_model.errors import InputError
 from reward_model.jsonl import one_line
 from reward_model.rubric import load_yaml, load_yaml_file, plain_faults
 
+BEST_MODEL = "best_model.pt"
+"""The file that the guide names: a plain state dict of the whole model."""
+
 ENV_PREFIX = "FINRM_"
 Pooling = Literal["last", "mean", "cls"]
 PoolStat = Literal["mean", "std", "max"]

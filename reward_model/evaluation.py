@@ -9,10 +9,22 @@ from typing import Any
 
 import numpy as np
 
-from reward_model.dataset_multidim import load_texts
+from reward_model.arguments import complain
+from reward_model.dataset_multidim import load_texts, problem_lines
+from reward_model.errors import InputError
 from reward_model.heads import group_folds
+from reward_model.jsonl import JsonlReader, one_line
 from reward_model.rubric import Rubric
-from reward_model.samples import IGNORED, GradedText, corpus_path, pairs_of
+from reward_model.samples import (
+    IGNORED,
+    GradedText,
+    corpus_path,
+    file_hash,
+    graded_texts,
+    pairs_of,
+    text_key,
+)
+from reward_model.schema import read_records
 from reward_model.stats import baselines
 from reward_model.stats.bootstrap import grouped_bootstrap, paired_difference
 from reward_model.stats.calibration import reliability
@@ -201,18 +213,46 @@ def join_folds(parts: list[tuple[np.ndarray, list[System]]], n: int) -> list[Sys
     return joined
 
 
+def read_graded(path: str | Path, rubric: Rubric) -> tuple[list[GradedText], int]:
+    """The graded texts of a file, and how many of its lines were at fault; those are listed on stderr.
+
+    Raises:
+        InputError: if no text is left, or none has a score.
+    """
+    reader = JsonlReader(path)
+    texts = graded_texts(read_records(reader, rubric), rubric)
+    for line in [*reader.notes, *([problem_lines(reader)] if reader.problems else [])]:
+        complain(line)
+    name = one_line(reader.name)
+    if not texts:
+        raise InputError(f"{name}: holds no graded text that fits rubric {rubric.name}; see the guide")
+    if all(label == IGNORED for text in texts for label in text.labels):
+        raise InputError(f"{name}: holds no scores; judge it first (finrm judge)")
+    return texts, len({problem.line for problem in reader.problems})
+
+
+def left_out(bad_lines: int) -> str:
+    """The warning that some of the data is missing from the figures."""
+    return f"{bad_lines} 行数据有误，未计入 ({bad_lines} lines of the data were at fault and left out)"
+
+
 def training_texts(
     training: dict[str, Any], rubric: Rubric, train_data: str | Path | None
-) -> list[GradedText] | None:
-    """The texts a model was trained on, if their file is named or is the shipped corpus; else None."""
-    from reward_model.train_multidim import file_hash, text_key
+) -> list[GradedText]:
+    """The texts a model was trained on, if their file is named or is the shipped corpus; else none.
 
+    Raises:
+        InputError: if the file that is named holds none of them.
+    """
     path = Path(train_data) if train_data else corpus_path()
     if not train_data and file_hash(path) != training.get("data_sha256"):
-        return None
+        return []
     keys = set(training.get("train_texts") or [])
     found = [text for text in load_texts(path, rubric) if text_key(text.text) in keys]
-    return found or None
+    if not found and train_data:
+        name = one_line(str(path))
+        raise InputError(f"{name}: the model was trained on no text in it; name the file it learned from")
+    return found
 
 
 def evaluate_model(
@@ -221,66 +261,75 @@ def evaluate_model(
     *,
     train_data: str | Path | None = None,
     unseen: bool = False,
-    skip_bad: bool = False,
     seed: int = 0,
     progress: Callable[[int, int], None] | None = None,
 ) -> tuple[dict[str, Any], Evaluation]:
     """Evaluate a model directory on a graded file.
+
+    Lines at fault are listed on standard error, counted in the result (``bad_lines``) and left out.
 
     Args:
         model_path: the directory.
         data: pairs or graded reports; must fit the model's rubric.
         train_data: what the baselines learn from; by default what the model was trained on, where that is the
             shipped corpus, else the evaluated file itself by cross-validation.
-        unseen: leave out texts that the model was trained or validated on.
-        skip_bad: pass over lines at fault.
+        unseen: leave out texts that the model was trained or validated on, and all that share a group with
+            them.
         seed: of the bootstrap and the baselines.
         progress: is called with (texts done, texts in all).
 
     Raises:
         InputError: if model or data are unusable, or nothing is left to evaluate on.
     """
-    from reward_model.errors import InputError
     from reward_model.inference import RewardScorer
-    from reward_model.train_multidim import text_key
 
     scorer = RewardScorer.from_pretrained(model_path)
     rubric = scorer.rubric
-    texts = load_texts(data, rubric, skip_bad=skip_bad)
+    texts, bad_lines = read_graded(data, rubric)
     training = scorer.loaded.training
+    learned = training_texts(training, rubric, train_data)
     known = set(training.get("train_texts") or []) | set(training.get("validation_texts") or [])
     seen = [text_key(text.text) in known for text in texts]
-    warnings = []
+    warnings = [left_out(bad_lines)] if bad_lines else []
     if unseen:
-        texts = [text for text, old in zip(texts, seen, strict=True) if not old]
+        # Whole groups: of a company whose figures the model knows, no text is unseen.
+        groups = {text.group for text, old in zip(texts, seen, strict=True) if old}
+        texts = [text for text in texts if text.group not in groups]
         if not texts:
-            raise InputError(f"{data}: the model was trained on every text in it; name other data")
+            raise InputError(f"{data}: the model was trained on every group in it; name other data")
     elif any(seen):
         warnings.append(
-            f"{sum(seen)} of {len(texts)} texts were among the model's training or validation texts: "
-            "these figures flatter it (--unseen leaves them out)"
+            f"{len(texts)} 篇中有 {sum(seen)} 篇在模型的训练或验证数据里，这些数字高估了模型；"
+            f"--unseen 可将其排除 ({sum(seen)} of {len(texts)} texts were among the model's training or "
+            "validation texts: these figures flatter it; --unseen leaves them out)"
         )
     logits, coverage = scorer.logits([text.text for text in texts], [text.prompt for text in texts], progress)
     if cut := sum(share < 1 for share in coverage):
-        warnings.append(f"{cut} texts were longer than max_length and read in part")
+        warnings.append(
+            f"{cut} 篇超过 max_length，只读了开头 ({cut} texts were longer than max_length and read in part)"
+        )
     model = System("model", {"zh": "模型", "en": "model"}, scorer._calibrated(logits))
     evaluation = Evaluation(texts, rubric, seed=seed)
-    learned = training_texts(training, rubric, train_data)
     keys = {text_key(text.text) for text in texts}
-    learned = [text for text in learned or [] if text_key(text.text) not in keys]
+    learned = [text for text in learned if text_key(text.text) not in keys]
     if learned:
         others = baseline_systems(learned, texts, rubric, seed)
-        fitted = f"{len(learned)} texts that the model was trained on"
+        fitted = f"模型所用的 {len(learned)} 篇训练文本 ({len(learned)} texts that the model was trained on)"
     elif len({text.group for text in texts}) >= BASELINE_FOLDS:
         others = cross_validated_baselines(texts, rubric, seed)
-        fitted = f"the evaluated texts themselves, cross-validated in {BASELINE_FOLDS} folds"
+        fitted = (
+            f"被评文本自身，{BASELINE_FOLDS} 折交叉验证 "
+            f"(the evaluated texts themselves, cross-validated in {BASELINE_FOLDS} folds)"
+        )
     else:
-        others, fitted = [], "nothing: too few texts, name --train-data"
+        others = []
+        fitted = "无：文本太少，请用 --train-data 指定 (nothing: too few texts, name --train-data)"
     result = evaluation.result(model, others)
     result["baselines_fitted_on"] = fitted
     result["coverage"] = float(np.mean(coverage))
     result["evidence"] = "off"
     result["seed"] = seed
     result["model"], result["data"] = str(model_path), str(data)
+    result["bad_lines"] = bad_lines
     result["warnings"] = warnings
     return result, evaluation

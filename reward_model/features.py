@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import sqlite3
 from collections.abc import Callable, Sequence
 from contextlib import closing
@@ -23,7 +24,7 @@ def backbone_sha256(backbone: torch.nn.Module) -> str:
     digest = hashlib.sha256()
     for name, value in sorted(backbone.state_dict().items()):
         digest.update(f"{name} {value.dtype} {tuple(value.shape)}\n".encode())
-        digest.update(value.detach().cpu().contiguous().view(torch.uint8).numpy().data)
+        digest.update(value.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data)
     return digest.hexdigest()
 
 
@@ -76,6 +77,7 @@ def cache_key(model: FinancialRewardModel, backbone_hash: str, bf16: bool) -> st
     parts: list[Any] = [
         1,  # raise it when pooling or windows change what they compute
         backbone_hash,
+        json.dumps(config.base_config, sort_keys=True),  # the same weights may be put together otherwise
         config.pooling,
         config.pool_layers,
         config.pool_stats,

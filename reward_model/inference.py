@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from reward_model.errors import InputError
+from reward_model.errors import InputError, ResourceError
+from reward_model.jsonl import one_line
 from reward_model.stats.calibration import apply_temperatures
 from reward_model.stats.metrics import expected_scores, predicted_levels
 
@@ -28,6 +29,7 @@ SHORT = "文本过短，不像训练所用的报告，分数参考价值有限 (
 NOT_CHINESE = (
     "中文字符不足三成，而训练文本都是中文 (less than 30% Chinese; the model learned from Chinese only)"
 )
+BLANK = "holds no words; give the report's text"
 SHORT_CHARACTERS = 200
 CHINESE_SHARE = 0.3
 
@@ -79,6 +81,11 @@ def default_model_path() -> Path:
     return Path(str(resources.files("reward_model") / "default_model"))
 
 
+def is_blank(text: str) -> bool:
+    """Whether a text holds no letter, character or digit: a model would grade its own padding."""
+    return not any(map(str.isalnum, text))
+
+
 def text_warnings(text: str) -> list[str]:
     """What in a text makes its scores doubtful: too short, hardly Chinese."""
     body = [character for character in text if not character.isspace()]
@@ -86,7 +93,8 @@ def text_warnings(text: str) -> list[str]:
     if len(body) < SHORT_CHARACTERS:
         found.append(SHORT)
     letters = [character for character in body if character.isalpha()]
-    if letters and sum("㐀" <= c <= "鿿" for c in letters) < CHINESE_SHARE * len(letters):
+    # A text of figures alone has no letters, and is no Chinese either.
+    if sum("㐀" <= c <= "鿿" for c in letters) < CHINESE_SHARE * max(1, len(letters)):
         found.append(NOT_CHINESE)
     return found
 
@@ -110,9 +118,11 @@ class RewardScorer:
         self.batch_tokens = batch_tokens
         self.device = device or ("cuda" if torch.cuda.is_available() else "cpu")
         try:
+            # There and back: some devices take tensors and never give them out again.
+            torch.zeros(1, device=self.device).cpu()
             loaded.model.to(self.device)
-        except (RuntimeError, AssertionError) as error:
-            line = str(error).splitlines()[0]
+        except (RuntimeError, AssertionError, ImportError) as error:
+            line = one_line(str(error).split("\n")[0])
             raise InputError(f"device {self.device}: {line}; name another, such as cpu") from None
         loaded.model.eval()
 
@@ -133,6 +143,11 @@ class RewardScorer:
         """The model that comes with the package (embedded base, heads trained on the shipped corpus)."""
         return cls.from_pretrained(default_model_path(), device=device)
 
+    @property
+    def reads_prompts(self) -> bool:
+        """Whether the model was trained to read prompts before the texts (``include_prompt``)."""
+        return bool(self.loaded.model.config.include_prompt)
+
     def logits(
         self,
         texts: Sequence[str],
@@ -145,6 +160,9 @@ class RewardScorer:
             texts: N reports.
             prompts: what they were written to, read only by models trained with ``include_prompt``.
             progress: is called with (texts done, texts in all).
+
+        Raises:
+            ResourceError: if the device runs out of memory.
         """
         import torch
 
@@ -153,14 +171,19 @@ class RewardScorer:
 
         model, tokenizer = self.loaded.model, self.loaded.tokenizer
         inputs = list(texts)
-        if model.config.include_prompt and prompts is not None:
+        if self.reads_prompts and prompts is not None:
             inputs = [f"{p}\n{t}" if p else t for t, p in zip(inputs, prompts, strict=True)]
         ids, coverage = encode_texts(tokenizer, inputs, model.config.max_length)
-        features = compute_features(
-            model, ids, pad_id=tokenizer.pad_token_id, batch_tokens=self.batch_tokens, progress=progress
-        )
-        with torch.inference_mode():
-            logits: np.ndarray = model.classify(features.to(self.device)).cpu().numpy()
+        try:
+            features = compute_features(
+                model, ids, pad_id=tokenizer.pad_token_id, batch_tokens=self.batch_tokens, progress=progress
+            )
+            with torch.inference_mode():
+                logits: np.ndarray = model.classify(features.to(self.device)).cpu().numpy()
+        except torch.OutOfMemoryError:
+            raise ResourceError(
+                f"device {self.device}: out of memory; use another device, or smaller batch_tokens"
+            ) from None
         return logits, coverage
 
     def probabilities(self, texts: Sequence[str], prompts: Sequence[str | None] | None = None) -> np.ndarray:
@@ -174,7 +197,7 @@ class RewardScorer:
         """Score one report.
 
         Raises:
-            InputError: if the text is empty.
+            InputError: if the text is blank.
         """
         return self.score_batch([text], prompts=[prompt], ids=[id])[0]
 
@@ -189,12 +212,12 @@ class RewardScorer:
         """Score many reports; results stand in the order of ``texts``.
 
         Raises:
-            InputError: if a text is empty.
+            InputError: if a text is blank.
         """
         names = list(ids) if ids is not None else [str(index + 1) for index in range(len(texts))]
         for name, text in zip(names, texts, strict=True):
-            if not text.strip():
-                raise InputError(f"report {name}: is empty; give a text")
+            if is_blank(text):
+                raise InputError(f"report {one_line(name)}: {BLANK}")
         if not texts:
             return []
         logits, coverage = self.logits(texts, prompts, progress)
@@ -210,9 +233,8 @@ class RewardScorer:
         warnings = [STYLE_ONLY] if "accuracy" in dims else []
         if coverage < 1:
             limit = self.loaded.model.config.max_length
-            warnings.append(
-                f"只读了开头 {coverage:.0%}，上限为 {limit} 个词元 (only the first {coverage:.0%} was read)"
-            )
+            share = f"{min(max(coverage, 0.01), 0.99):.0%}"  # 99.7% is not all of it, 0.3% not nothing
+            warnings.append(f"只读了开头 {share}，上限为 {limit} 个词元 (only the first {share} was read)")
         return Score(
             id=name,
             scores={dim: int(level) for dim, level in zip(dims, levels, strict=True)},
@@ -224,24 +246,35 @@ class RewardScorer:
             warnings=warnings + text_warnings(text),
         )
 
-    def reward(self, completions: Iterable[Any], **_: Any) -> list[float]:
-        """A reward function for TRL: ``overall`` of each completion, 0 to 1; an empty one gets 0.
+    def reward(
+        self, completions: Iterable[Any], prompts: Iterable[Any] | None = None, **_: Any
+    ) -> list[float]:
+        """A reward function for TRL: ``overall`` of each completion, 0 to 1; a blank one gets 0.
 
         Args:
             completions: texts, or conversations (lists of ``{"role", "content"}``: the last one counts).
+            prompts: likewise, one a completion; read only by models trained with ``include_prompt``.
             _: whatever else the trainer passes.
         """
-        texts = [_completion_text(completion) for completion in completions]
+        texts = [_message_text(completion) for completion in completions]
+        asked: list[str | None] = [None] * len(texts)
+        if prompts is not None:
+            asked = [_message_text(prompt) for prompt in prompts]
         rewards = [0.0] * len(texts)
-        filled = [index for index, text in enumerate(texts) if text.strip()]
-        for index, result in zip(filled, self.score_batch([texts[i] for i in filled]), strict=True):
+        filled = [index for index, text in enumerate(texts) if not is_blank(text)]
+        results = self.score_batch([texts[i] for i in filled], prompts=[asked[i] for i in filled])
+        for index, result in zip(filled, results, strict=True):
             rewards[index] = result.overall
         return rewards
 
 
-def _completion_text(completion: Any) -> str:
-    if isinstance(completion, str):
-        return completion
-    if isinstance(completion, list) and completion and isinstance(completion[-1], dict):
-        return str(completion[-1].get("content") or "")
-    raise TypeError("a completion must be a text or a list of messages")
+def _message_text(message: Any) -> str:
+    """The text of a completion or prompt: a string, or the last message of a conversation."""
+    if isinstance(message, str):
+        return message
+    if isinstance(message, list) and message and isinstance(message[-1], dict):
+        content = message[-1].get("content") or ""
+        if isinstance(content, list):  # parts, of which some may be images
+            return "".join(str(part.get("text") or "") for part in content)
+        return str(content)
+    raise TypeError("must be texts or lists of messages")

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
-from transformers import AutoConfig, PretrainedConfig, PreTrainedModel
+from transformers import AutoConfig, PreTrainedModel
 from transformers.utils import ModelOutput
 
 from reward_model.backbone import (
@@ -23,47 +23,13 @@ from reward_model.backbone import (
     special_ids,
 )
 from reward_model.errors import InputError
+from reward_model.model_config import FinancialRewardConfig, check_config
 from reward_model.pooling import join_stats, pool_documents, window_stats
 from reward_model.samples import IGNORED
 from reward_model.windows import split_windows
 
 WINDOW_TOKENS = 8192
 """Tokens (padding included) that the backbone reads at a time; bounds memory, not what is read."""
-
-
-class FinancialRewardConfig(PretrainedConfig):
-    """Everything that decides the model's shape; ``base_config`` is the backbone's own configuration."""
-
-    model_type = "financial_reward"
-
-    base_config: dict | None = None
-    base_model: dict | None = None
-    pooling: str = "mean"
-    pool_layers: list | None = None
-    pool_stats: list | None = None
-    num_dimensions: int = 3
-    num_classes: int = 5
-    dimension_names: list | None = None
-    use_multi_head: bool = True
-    dropout: float = 0.1
-    window_overlap: int = 64
-    max_length: int = 2048
-    include_prompt: bool = False
-    prefix_ids: list | None = None
-    suffix_ids: list | None = None
-    evidence_size: int = 0
-    evidence_version: str | None = None
-    class_weights: list | None = None
-    frozen_backbone: bool = False
-
-    def __post_init__(self, **kwargs: Any) -> None:
-        self.pool_layers = list(self.pool_layers or [-1])
-        self.pool_stats = list(self.pool_stats or ["mean"])
-        self.prefix_ids = list(self.prefix_ids or [])
-        self.suffix_ids = list(self.suffix_ids or [])
-        # Trainer.predict gathers every output; these are no tensors with a batch dimension.
-        self.keys_to_ignore_at_inference = ["predicted_labels", "accuracy", "per_dim_accuracy"]
-        super().__post_init__(**kwargs)
 
 
 @dataclass
@@ -104,6 +70,12 @@ def _feature_width(config: FinancialRewardConfig, base: Any) -> int:
                 f"pool_layers: {layer} is no layer of this base model ({n_layers} layers); correct it"
             )
     return int(base.hidden_size) * len(layers) * (len(stats) if config.pooling == "mean" else 1)
+
+
+def _check_room(config: FinancialRewardConfig, max_positions: int | None) -> None:
+    around = len(config.prefix_ids or []) + len(config.suffix_ids or [])
+    if max_positions is not None and max_positions <= around:
+        raise InputError(f"this base model has {max_positions} positions, too few for a text; name another")
 
 
 def reward_loss(logits: Tensor, labels: Tensor, class_weights: Tensor | None = None) -> Tensor:
@@ -185,6 +157,7 @@ class FinancialRewardModel(PreTrainedModel):
             config = FinancialRewardConfig(base_config=base, base_model=reference.to_dict(), **others)
         elif base_model_name is not None or others:
             raise TypeError("give a config or keywords, not both")
+        check_config(config)
         super().__init__(config)
         if config.base_config is None:
             raise InputError("the configuration names no backbone (base_config)")
@@ -192,6 +165,7 @@ class FinancialRewardModel(PreTrainedModel):
         if pretrained is None:
             self.backbone = build_backbone(base)
         self.layout = input_layout(self.backbone if pretrained is None else pretrained)
+        _check_room(config, self.layout.max_positions)
         self.feature_width = _feature_width(config, base)
         # Standardising constants for features of a frozen backbone; identity unless they are fitted.
         self.register_buffer("feature_mean", torch.zeros(self.feature_width))
@@ -264,8 +238,6 @@ class FinancialRewardModel(PreTrainedModel):
             positions = (
                 torch.arange(input_ids.shape[1], device=input_ids.device) + self.layout.position_offset
             )
-            if self.layout.max_positions is not None:
-                positions = positions.clamp(max=self.layout.max_positions - 1 + self.layout.position_offset)
             options["position_ids"] = positions.expand_as(input_ids)
         layers = self.config.pool_layers
         every = layers != [-1]
@@ -313,6 +285,7 @@ class FinancialRewardModel(PreTrainedModel):
         attention_mask: Tensor | None = None,
         labels: Tensor | None = None,
         *,
+        token_type_ids: Tensor | None = None,
         features: Tensor | None = None,
         evidence: Tensor | None = None,
         evidence_mask: Tensor | None = None,
@@ -324,6 +297,7 @@ class FinancialRewardModel(PreTrainedModel):
             input_ids: [B, T] of any length, padded on either side.
             attention_mask: [B, T], 1 for tokens; all ones if not given.
             labels: [B, D], levels or -100.
+            token_type_ids: ignored (BERT's tokenizer brings them): a text is one segment.
             features: [B, ``feature_width``] from :meth:`encode`, instead of ``input_ids``.
             evidence, evidence_mask: see :meth:`classify`.
             return_dict: ignored; the output is always a :class:`RewardModelOutput`.
@@ -341,7 +315,7 @@ class FinancialRewardModel(PreTrainedModel):
         weights = self.config.class_weights
         loss = reward_loss(logits, labels, None if weights is None else torch.tensor(weights))
         known = labels != IGNORED
-        right = (predicted == labels) & known
+        right = predicted == labels  # no level is -100
         return RewardModelOutput(
             loss=loss,
             logits=logits,

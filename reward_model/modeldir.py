@@ -2,13 +2,15 @@
 
 ``config.json``, ``model.safetensors``, tokenizer files, ``rubric.yaml``, ``calibration.json``,
 ``training.json`` and a model card. A backbone that was not trained is kept by reference: it is built anew
-from where it came from and its hash is verified.
+from where it came from and its hash is verified. The weights carry a seal, hashes of the configuration and
+the tokenizer that they were trained with, so that files of two models can't be mixed up.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
-import math
+import re
 import shutil
 import tempfile
 from dataclasses import dataclass, field
@@ -19,24 +21,30 @@ import torch
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
+from transformers import AutoConfig
 
 from reward_model.backbone import (
     BaseReference,
     load_backbone,
-    load_base_config,
     load_tokenizer,
     quiet_transformers,
     resolve_base,
+    special_ids,
 )
+from reward_model.embedded import EMBEDDED
 from reward_model.errors import InputError
 from reward_model.features import backbone_sha256
-from reward_model.jsonl import write_json, write_text
+from reward_model.jsonl import one_line, shown, write_json, write_text
 from reward_model.model import FinancialRewardConfig, FinancialRewardModel
 from reward_model.rubric import Rubric, load_rubric
+from reward_model.stats.calibration import TEMPERATURE_BOUNDS
 
 WEIGHTS = "model.safetensors"
+SEAL = "seal"
 _MAX_JSON = 16_000_000
-_MAX_LAYERS = 512
+# The library builds a list, a dict or a module for each of what these count, before any shape is known.
+_COUNTS = re.compile("layer|label|expert|block|stage|depth")
+_MOST = 1024
 
 
 class Calibration(BaseModel):
@@ -97,11 +105,12 @@ def save_model(
         config.frozen_backbone = frozen
         config.architectures = ["FinancialRewardModel"]
         config.save_pretrained(fresh)
-        tensors = {name: value.detach().cpu().contiguous().clone() for name, value in state.items()}
-        save_file(tensors, fresh / WEIGHTS, metadata={"format": "pt"})
-        (fresh / WEIGHTS).chmod(0o644)  # the library makes it readable to its owner only
-        if not (frozen and reference.kind == "embedded"):
+        if not (frozen and reference.kind == EMBEDDED):
             loaded.tokenizer.save_pretrained(fresh)
+        tensors = {name: value.detach().cpu().contiguous().clone() for name, value in state.items()}
+        seal = json.dumps({item.name: _digest(item) for item in sorted(fresh.iterdir()) if item.is_file()})
+        save_file(tensors, fresh / WEIGHTS, metadata={"format": "pt", SEAL: seal})
+        (fresh / WEIGHTS).chmod(0o644)  # the library makes it readable to its owner only
         write_text(fresh / "rubric.yaml", loaded.rubric.to_yaml())
         write_json(fresh / "calibration.json", calibration.model_dump())
         write_json(fresh / "training.json", loaded.training)
@@ -113,13 +122,25 @@ def save_model(
     return target
 
 
+def _digest(path: Path) -> str:
+    """SHA-256 of what a file says: of ``config.json`` without the place of the base model, which may move."""
+    if path.name == "config.json":
+        value = {key: item for key, item in _read_json(path).items() if key != "base_model"}
+        content = json.dumps(value, sort_keys=True).encode()
+    else:
+        content = path.read_bytes().replace(b"\r\n", b"\n")  # version control may have changed line ends
+    return hashlib.sha256(content).hexdigest()
+
+
 def _read_json(path: Path) -> dict[str, Any]:
     if not path.is_file():
         raise InputError(f"{path.parent}: {path.name} is missing; the model directory is incomplete")
-    if path.stat().st_size > _MAX_JSON:
-        raise InputError(f"{path}: far too large; not a model directory of this project")
     try:
+        if path.stat().st_size > _MAX_JSON:
+            raise InputError(f"{path}: far too large; not a model directory of this project")
         value = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror}); check its permissions") from None
     except (UnicodeDecodeError, ValueError, RecursionError):
         raise InputError(f"{path}: not valid JSON; the model directory is damaged") from None
     if not isinstance(value, dict):
@@ -127,11 +148,20 @@ def _read_json(path: Path) -> dict[str, Any]:
     return value
 
 
+def _absurd_count(value: Any, key: str = "") -> str | None:
+    """The first field anywhere in ``value`` that counts more parts than any model has, as ``key: number``."""
+    if isinstance(value, dict | list):
+        items = value.items() if isinstance(value, dict) else ((key, item) for item in value)
+        return next(filter(None, (_absurd_count(item, str(name)) for name, item in items)), None)
+    is_count = isinstance(value, int) and bool(_COUNTS.search(key))
+    return one_line(f"{key}: {value}", 80) if is_count and not -_MOST <= value <= _MOST else None
+
+
 def _read_config(folder: Path) -> FinancialRewardConfig:
     value = _read_json(folder / "config.json")
     if value.get("model_type") != FinancialRewardConfig.model_type:
         raise InputError(
-            f"{folder}: config.json is not of a reward model (model_type is {value.get('model_type')!r}); "
+            f"{folder}: config.json is of no reward model (model_type is {shown(value.get('model_type'))}); "
             "name a directory that 'finrm train' wrote"
         )
     base = value.get("base_config")
@@ -139,37 +169,59 @@ def _read_config(folder: Path) -> FinancialRewardConfig:
         raise InputError(f"{folder}/config.json: base_config is missing; the model directory is damaged")
     if not isinstance(value.get("base_model"), dict):
         raise InputError(f"{folder}/config.json: base_model is missing; the model directory is damaged")
-    layers = base.get("num_hidden_layers", 0)
-    if not isinstance(layers, int) or not 0 <= layers <= _MAX_LAYERS:
-        raise InputError(f"{folder}/config.json: base_config.num_hidden_layers is {layers!r}; refused")
+    if absurd := _absurd_count(value):
+        raise InputError(f"{folder}/config.json: {absurd} is more than any model has; refused")
     try:
         config: FinancialRewardConfig = FinancialRewardConfig.from_dict(value)
         return config
     except Exception as error:  # transformers' own checks raise several kinds
-        line = str(error).strip().splitlines()[0][:200]
-        raise InputError(f"{folder}/config.json: {line}; the model directory is damaged") from None
+        raise InputError(f"{folder}/config.json: {_reason(error)}; the model directory is damaged") from None
 
 
-def _header(path: Path) -> dict[str, tuple[tuple[int, ...], str]]:
-    """Names, shapes and types of the stored tensors, read without the tensors."""
+def _reason(error: Exception) -> str:
+    return one_line(" ".join(str(error).split()) or type(error).__name__, 200)
+
+
+def _header(path: Path) -> tuple[dict[str, tuple[tuple[int, ...], str]], str]:
+    """Names, shapes and types of the stored tensors, read without the tensors, and the seal ("" if none)."""
     if not path.is_file():
         raise InputError(f"{path.parent}: {path.name} is missing; the model directory is incomplete")
     try:
         with safe_open(path, framework="pt") as stored:
             slices = {name: stored.get_slice(name) for name in stored.keys()}  # noqa: SIM118
-            return {name: (tuple(s.get_shape()), s.get_dtype()) for name, s in slices.items()}
+            shapes = {name: (tuple(s.get_shape()), s.get_dtype()) for name, s in slices.items()}
+            return shapes, (stored.metadata() or {}).get(SEAL, "")
     except (SafetensorError, OSError) as error:
-        raise InputError(f"{path}: damaged ({error}); copy the model again") from None
+        raise InputError(f"{path}: damaged ({_reason(error)}); copy the model again") from None
+
+
+def _check_seal(folder: Path, seal: str) -> None:
+    """Refuse a configuration or a tokenizer that the weights were not trained with."""
+    try:
+        digests = json.loads(seal)
+    except (ValueError, RecursionError):
+        digests = None
+    if not isinstance(digests, dict) or "config.json" not in digests:
+        raise InputError(f"{folder / WEIGHTS}: is not as 'finrm train' wrote it (no seal); refused") from None
+    for name, digest in digests.items():
+        path = folder / Path(name).name
+        if not path.is_file():
+            raise InputError(f"{folder}: {one_line(path.name)} is missing; the model directory is incomplete")
+        if _digest(path) != digest:
+            raise InputError(f"{path}: is not the one that {WEIGHTS} was trained with; copy the model again")
 
 
 def _check_weights(
     path: Path, expected: dict[str, torch.Tensor], stored: dict[str, tuple[tuple[int, ...], str]]
 ) -> None:
     def listing(names: list[str]) -> str:
-        return ", ".join(names[:3]) + (" ..." if len(names) > 3 else "")
+        return one_line(", ".join(names[:3]) + (" ..." if len(names) > 3 else ""))
 
     if missing := sorted(set(expected) - set(stored)):
-        raise InputError(f"{path}: {len(missing)} weights are missing ({listing(missing)}); refused")
+        raise InputError(
+            f"{path}: {len(missing)} weights of those that config.json asks for are missing "
+            f"({listing(missing)}); refused"
+        )
     if extra := sorted(set(stored) - set(expected)):
         raise InputError(f"{path}: {len(extra)} weights belong to no part of it ({listing(extra)}); refused")
     for name, value in expected.items():
@@ -178,7 +230,7 @@ def _check_weights(
             raise InputError(
                 f"{path}: {name} has shape {list(shape)}, config.json says {list(value.shape)}; refused"
             )
-        if dtype not in {"F32", "F16", "BF16"} and value.is_floating_point():
+        if (dtype in {"F32", "F16", "BF16"}) != value.is_floating_point():
             raise InputError(f"{path}: {name} is of type {dtype}; refused")
 
 
@@ -187,28 +239,40 @@ def _meta_model(config: FinancialRewardConfig, folder: Path) -> FinancialRewardM
     try:
         with torch.device("meta"):
             return FinancialRewardModel(config)
-    except InputError:
-        raise
+    except InputError as error:
+        raise InputError(f"{folder}/config.json: {error}") from None
     except Exception as error:
-        line = (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
-        raise InputError(f"{folder}/config.json: describes no model ({line}); refused") from None
+        raise InputError(f"{folder}/config.json: describes no model ({_reason(error)}); refused") from None
 
 
-def _reference_backbone(config: FinancialRewardConfig, folder: Path) -> tuple[Any, BaseReference]:
-    facts = dict(config.base_model or {})
-    kind, name = facts.get("kind"), facts.get("name")
-    if kind not in {"embedded", "local", "hub"} or not isinstance(name, str):
+def _reference(config: FinancialRewardConfig, folder: Path) -> BaseReference:
+    """The base model that a frozen model names."""
+    facts = config.base_model or {}
+    kind, name, source, revision = (facts.get(key) for key in ("kind", "name", "source", "revision"))
+    if kind == EMBEDDED:
+        return resolve_base(EMBEDDED)
+    if kind == "hub" and isinstance(name, str) and isinstance(revision, str):
+        return BaseReference("hub", name, name, revision)
+    if kind != "local" or not isinstance(source, str):
         raise InputError(f"{folder}/config.json: base_model is unusable; the model directory is damaged")
-    source = facts.get("source") if kind == "local" else name
-    reference = resolve_base(str(source), revision=facts.get("revision"))
-    if reference.kind != kind:
-        raise InputError(f"{folder}: its base model {source} is not on this machine; copy it there")
-    base_config = load_base_config(reference)
-    if {**base_config.to_dict(), "model_type": base_config.model_type}.get("hidden_size") != (
-        config.base_config or {}
-    ).get("hidden_size"):
-        raise InputError(f"{folder}: its base model {source} has another size now; refused")
-    return load_backbone(reference, base_config), reference
+    # Never resolved as a name: what was a directory must not become a hub model.
+    if not Path(source).is_dir():
+        raise InputError(
+            f"{folder}: its base model {one_line(source)} is not on this machine; copy it there, "
+            "or correct base_model.source in config.json"
+        )
+    return BaseReference("local", source, source)
+
+
+def _reference_backbone(config: FinancialRewardConfig, folder: Path, reference: BaseReference) -> Any:
+    # Built as this model's own configuration says: that of the base may have changed since.
+    base_config = AutoConfig.for_model(**(config.base_config or {}))
+    backbone = load_backbone(reference, base_config)
+    if backbone_sha256(backbone) != (config.base_model or {}).get("weights_sha256"):
+        raise InputError(
+            f"{folder}: the weights of its base model {one_line(reference.name)} have changed; refused"
+        )
+    return backbone
 
 
 def load_model(path: str | Path) -> LoadedModel:
@@ -229,34 +293,33 @@ def load_model(path: str | Path) -> LoadedModel:
             f"{folder}: rubric.yaml has {rubric.num_dimensions} dimensions x {rubric.num_classes} levels, "
             f"config.json {config.num_dimensions} x {config.num_classes}; refused"
         )
-    if list(rubric.names) != list(config.dimension_names or rubric.names):
+    if config.dimension_names is not None and config.dimension_names != list(rubric.names):
         raise InputError(f"{folder}: rubric.yaml and config.json name other dimensions; refused")
     weights = folder / WEIGHTS
-    stored = _header(weights)
-    frozen = bool(getattr(config, "frozen_backbone", False))
+    stored, seal = _header(weights)
+    frozen = config.frozen_backbone
     shape = _meta_model(config, folder)
     _check_weights(weights, shape.head_state() if frozen else shape.state_dict(), stored)
+    _check_seal(folder, seal)
     temperatures = _temperatures(folder, rubric)
     training = _read_json(folder / "training.json")
 
     backbone_hash = None
     if frozen:
-        backbone, reference = _reference_backbone(config, folder)
-        backbone_hash = backbone_sha256(backbone)
-        if backbone_hash != (config.base_model or {}).get("weights_sha256"):
-            raise InputError(
-                f"{folder}: the weights of its base model {reference.name} have changed; refused"
-            )
-        model = FinancialRewardModel(config, backbone=backbone)
+        reference = _reference(config, folder)
+        model = FinancialRewardModel(config, backbone=_reference_backbone(config, folder, reference))
+        backbone_hash = str((config.base_model or {})["weights_sha256"])
         # A copy of the tokenizer comes with every model but those on the embedded base, which has its own.
-        tokenizer = load_tokenizer(reference if reference.kind == "embedded" else _local(folder))
+        tokenizer = load_tokenizer(reference if reference.kind == EMBEDDED else _local(folder))
     else:
         model = FinancialRewardModel(config)
         tokenizer = load_tokenizer(_local(folder))
-    state = {name: value.float() for name, value in load_file(weights).items()}
+    if special_ids(tokenizer) != (config.prefix_ids, config.suffix_ids):
+        raise InputError(f"{folder}: its tokenizer is not the one it was trained with; copy the model again")
+    state = load_file(weights)
     for name, value in state.items():
         if not torch.isfinite(value).all():
-            raise InputError(f"{weights}: {name} holds values that are no numbers; refused")
+            raise InputError(f"{weights}: {one_line(name)} holds values that are no numbers; refused")
     model.load_state_dict(state, strict=not frozen)
     model.eval()
     return LoadedModel(model, tokenizer, rubric, temperatures, training, folder, backbone_hash)
@@ -271,9 +334,12 @@ def _temperatures(folder: Path, rubric: Rubric) -> torch.Tensor:
         calibration = Calibration.model_validate(_read_json(folder / "calibration.json"))
     except ValidationError as error:
         fault = error.errors(include_url=False)[0]
-        where = ".".join(str(step) for step in fault["loc"])
-        raise InputError(f"{folder}/calibration.json: {where}: {fault['msg']}; refused") from None
+        where = one_line(".".join(str(step) for step in fault["loc"]), 100)
+        raise InputError(f"{folder}/calibration.json: {where}: {one_line(fault['msg'])}; refused") from None
     values = calibration.temperatures
-    if set(values) != set(rubric.names) or not all(math.isfinite(v) and v > 0 for v in values.values()):
-        raise InputError(f"{folder}/calibration.json: needs one positive temperature a dimension; refused")
+    low, high = TEMPERATURE_BOUNDS
+    if set(values) != set(rubric.names) or not all(low <= value <= high for value in values.values()):
+        raise InputError(
+            f"{folder}/calibration.json: needs one temperature a dimension, {low:g} to {high:g}; refused"
+        )
     return torch.tensor([values[name] for name in rubric.names], dtype=torch.float64)

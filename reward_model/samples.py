@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import random
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
@@ -43,6 +44,17 @@ class GradedText:
     side: str | None = None
     slices: dict[str, str] = field(default_factory=dict)
     facts: FactSheet | None = None
+
+
+def file_hash(path: str | Path) -> str:
+    """SHA-256 of a data file, in hex."""
+    with Path(path).open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def text_key(text: str) -> str:
+    """Short hash of a text, by which evaluation finds out whether the model was trained on it."""
+    return hashlib.sha256(text.strip().encode("utf-8")).hexdigest()[:16]
 
 
 def corpus_path() -> Path:

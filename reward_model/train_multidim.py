@@ -6,24 +6,20 @@ corpus that comes with the package, and says which.
 
 from __future__ import annotations
 
-import hashlib
-import platform
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from reward_model.arguments import run
-from reward_model.config import PRESETS, TrainConfig, load_config
+from reward_model.config import BEST_MODEL, PRESETS, TrainConfig, load_config
 from reward_model.errors import InputError
 from reward_model.rubric import Rubric, load_rubric
-from reward_model.samples import IGNORED, GradedText, default_data, split_groups
+from reward_model.samples import IGNORED, GradedText, default_data, file_hash, split_groups
 
 if TYPE_CHECKING:
-    from reward_model.modeldir import LoadedModel
     from reward_model.trainer import Notify, Progress
+    from reward_model.training import TrainOutcome
 
 config = {
     "base_model_name": "hfl/chinese-roberta-wwm-ext",  # 基础模型：hub 名称、本地目录或 embedded
@@ -35,23 +31,6 @@ config = {
     "num_classes": 5,  # 类别数（0-4）
     "use_multi_head": True,  # 使用多头（推荐）
 }
-
-
-BEST_MODEL = "best_model.pt"
-"""The file that the guide names: a plain state dict of the whole model."""
-
-
-@dataclass
-class TrainOutcome:
-    """What a run gave: the model, its directory, and a row an epoch (see ``MultiDimRewardTrainer``)."""
-
-    loaded: LoadedModel
-    path: Path
-    history: list[dict[str, Any]]
-    best_epoch: int | None
-    n_train: int
-    n_validation: int
-    facts: dict[str, Any] = field(default_factory=dict)
 
 
 def __getattr__(name: str) -> Any:
@@ -80,25 +59,15 @@ def check_class_weights(settings: TrainConfig) -> None:
         return
     n_dimensions, n_classes = settings.num_dimensions, settings.num_classes
     rows = [row for row in weights if isinstance(row, tuple)]
-    sizes = [len(row) for row in rows] if rows else len(weights)
-    if sizes not in (n_classes, [n_classes] * n_dimensions):
+    n_rows = len(rows)
+    if not rows:
+        rows, n_rows = [tuple(weight for weight in weights if isinstance(weight, float))], n_dimensions
+    if n_rows != n_dimensions or any(len(row) != n_classes for row in rows):
         raise InputError(
-            f"class_weights: {len(weights)} {'lists' if rows else 'numbers'}; give {n_classes} numbers, "
-            f"or {n_dimensions} lists of {n_classes}"
+            f"class_weights: give {n_classes} numbers, or {n_dimensions} lists of {n_classes} numbers"
         )
-    if not all(any(row) for row in rows or [weights]):
+    if not all(map(any, rows)):
         raise InputError("class_weights: all are 0, which leaves nothing to learn from; give one above 0")
-
-
-def file_hash(path: str | Path) -> str:
-    """SHA-256 of a data file, in hex."""
-    with Path(path).open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
-
-
-def text_key(text: str) -> str:
-    """Short hash of a text, by which evaluation finds out whether the model was trained on it."""
-    return hashlib.sha256(text.strip().encode("utf-8")).hexdigest()[:16]
 
 
 def train(
@@ -149,9 +118,9 @@ def train(
         raise InputError(
             "val_fraction is 0, and no validation file is given; training needs one to choose by"
         )
-    _require_scores(train_texts, "training data", "judge it first (finrm judge)")
+    _require_scores(train_texts, "training", "judge the data first (finrm judge)")
     if eval_texts:
-        _require_scores(eval_texts, "validation texts", "name scored --eval-data, or another --seed")
+        _require_scores(eval_texts, "validation", "name scored --eval-data, or another --seed")
     from reward_model.training import Run
 
     return Run(settings, rubric, reference, list(train_texts), eval_texts, source, tell, progress).execute()
@@ -163,9 +132,9 @@ def _source(key: str, path: str | Path) -> dict[str, Any]:
     return {key: Path(path).name, f"{key}_sha256": file_hash(path)}
 
 
-def _require_scores(texts: Sequence[GradedText], what: str, remedy: str) -> None:
+def _require_scores(texts: Sequence[GradedText], use: str, remedy: str) -> None:
     if all(label == IGNORED for text in texts for label in text.labels):
-        raise InputError(f"the {what} holds no scores; {remedy}")
+        raise InputError(f"none of the {use} texts has a score; {remedy}")
 
 
 def settings_from(
@@ -182,12 +151,6 @@ def settings_from(
         shape = {"num_dimensions": rubric.num_dimensions, "num_classes": rubric.num_classes}
         flags = {**shape, **flags}
     return load_config(layer, file=file, flags=flags)
-
-
-def versions() -> dict[str, str]:
-    """Versions that a trained model's figures depend on."""
-    names = ("reward-model", "torch", "transformers", "tokenizers", "numpy", "scikit-learn")
-    return {"python": platform.python_version(), **{name: version(name) for name in names}}
 
 
 def terminal_train(settings: TrainConfig) -> int:

@@ -108,6 +108,7 @@ class MultiDimRewardTrainer(Trainer):
         self.history: list[dict[str, Any]] = []
         self._best_state: dict[str, Tensor] | None = None
         self._seen: list[tuple[Tensor, Tensor]] = []
+        bf16 = wants_bf16(config) and not config.freeze_backbone
         arguments = TrainingArguments(
             output_dir=str(output_dir),
             per_device_train_batch_size=config.batch_size,
@@ -125,7 +126,9 @@ class MultiDimRewardTrainer(Trainer):
             disable_tqdm=True,
             remove_unused_columns=False,
             label_names=["labels"],
-            bf16=wants_bf16(config) and not config.freeze_backbone,
+            bf16=bf16,
+            # Said outright, or the library refuses bf16 on a processor.
+            use_cpu=bf16 and not torch.cuda.is_available(),
             dataloader_pin_memory=torch.cuda.is_available(),
         )
         super().__init__(

@@ -2,73 +2,56 @@
 
 from __future__ import annotations
 
+import contextlib
+import platform
 import tempfile
 import time
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import dataclass, field
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from safetensors import SafetensorError
 
-from reward_model.backbone import BaseReference, load_backbone, load_base_config, load_tokenizer, special_ids
-from reward_model.config import TrainConfig
-from reward_model.dataset_multidim import (
-    MultiDimRewardDataset,
-    RewardCollator,
-    encode_texts,
-    model_input,
-)
+from reward_model.assembly import label_tensor, model_config, require_known_ids, tell_cut
+from reward_model.backbone import BaseReference, load_backbone, load_base_config, load_tokenizer
+from reward_model.config import BEST_MODEL, TrainConfig
+from reward_model.dataset_multidim import MultiDimRewardDataset, RewardCollator
 from reward_model.errors import InputError
-from reward_model.features import FeatureCache, backbone_sha256, cache_key, compute_features
-from reward_model.heads import FeatureDataset, collate_features, cross_fitted_logits, new_heads
+from reward_model.frozen import FrozenFeatures, head_logits
 from reward_model.jsonl import one_line
-from reward_model.model import FinancialRewardConfig, FinancialRewardModel
+from reward_model.model import FinancialRewardModel
 from reward_model.model_card import model_card
 from reward_model.modeldir import Calibration, LoadedModel, save_model
 from reward_model.rubric import Rubric
-from reward_model.samples import GradedText
-from reward_model.stats.calibration import apply_temperatures, fit_temperatures
-from reward_model.train_multidim import BEST_MODEL, TrainOutcome, text_key, versions
-from reward_model.trainer import MultiDimRewardTrainer, Notify, Progress, save_state, wants_bf16
+from reward_model.samples import GradedText, text_key
+from reward_model.stats.calibration import fit_temperatures
+from reward_model.trainer import MultiDimRewardTrainer, Notify, Progress, save_state
 
-CALIBRATION_FOLDS = 5
 FITTED_ON = "fitted on the validation texts, which also chose the best epoch"
 
 
-def thirds(n_layers: int) -> list[int]:
-    """The layers at a third, two thirds and the end of a backbone of ``n_layers`` layers."""
-    return sorted({max(1, round(n_layers * share / 3)) for share in (1, 2, 3)})
+@dataclass
+class TrainOutcome:
+    """What a run gave: the model, its directory, and a row an epoch (see ``MultiDimRewardTrainer``)."""
+
+    loaded: LoadedModel
+    path: Path
+    history: list[dict[str, Any]]
+    best_epoch: int | None
+    n_train: int
+    n_validation: int
+    facts: dict[str, Any] = field(default_factory=dict)
 
 
-def model_config(
-    settings: TrainConfig, rubric: Rubric, base_config: Any, reference: BaseReference, tokenizer: Any
-) -> FinancialRewardConfig:
-    """The model's configuration for a base model and settings.
-
-    ``settings`` must fit ``rubric`` (see :mod:`reward_model.train_multidim`).
-    """
-    layers = settings.pool_layers
-    prefix, suffix = special_ids(tokenizer)
-    return FinancialRewardConfig(
-        base_config={**base_config.to_dict(), "model_type": base_config.model_type},
-        base_model=reference.to_dict(),
-        pooling=settings.pooling,
-        pool_layers=thirds(base_config.num_hidden_layers) if isinstance(layers, str) else list(layers),
-        pool_stats=list(settings.pool_stats),
-        num_dimensions=settings.num_dimensions,
-        num_classes=settings.num_classes,
-        dimension_names=list(rubric.names),
-        use_multi_head=settings.use_multi_head,
-        dropout=settings.dropout,
-        window_overlap=settings.window_overlap,
-        max_length=settings.max_length,
-        include_prompt=settings.include_prompt,
-        prefix_ids=prefix,
-        suffix_ids=suffix,
-        class_weights=None if settings.class_weights is None else np.array(settings.class_weights).tolist(),
-    )
+def versions() -> dict[str, str]:
+    """Versions that a trained model's figures depend on."""
+    names = ("reward-model", "torch", "transformers", "tokenizers", "numpy", "scikit-learn")
+    return {"python": platform.python_version(), **{name: version(name) for name in names}}
 
 
 def _require_writable(folder: Path) -> None:
@@ -82,111 +65,6 @@ def _require_writable(folder: Path) -> None:
         raise InputError(f"{name}: cannot be written ({error.strerror}); name another --output") from None
     if (folder / BEST_MODEL).is_dir():
         raise InputError(f"{folder / BEST_MODEL}: is a directory; name another --output")
-
-
-class FrozenFeatures:
-    """A frozen backbone and what it makes of texts; fits heads on that.
-
-    Args:
-        settings, rubric, reference: as for a run.
-        tell, progress: see :func:`reward_model.train_multidim.train`.
-    """
-
-    def __init__(
-        self,
-        settings: TrainConfig,
-        rubric: Rubric,
-        reference: BaseReference,
-        tell: Notify,
-        progress: Progress | None = None,
-    ) -> None:
-        self.settings, self.rubric, self.reference = settings, rubric, reference
-        self.tell, self.progress = tell, progress
-        base_config = load_base_config(reference)
-        self.tokenizer = load_tokenizer(reference)
-        config = model_config(settings, rubric, base_config, reference, self.tokenizer)
-        self.model = FinancialRewardModel(config, backbone=load_backbone(reference, base_config))
-        self.backbone_hash = backbone_sha256(self.model.backbone)
-        if torch.cuda.is_available():
-            self.model.to("cuda")
-
-    def features(self, texts: Sequence[GradedText]) -> torch.Tensor:
-        """Features [N, F] of ``texts``, from the cache where it has them."""
-        settings = self.settings
-        inputs = [model_input(text, settings.include_prompt) for text in texts]
-        ids, coverage = encode_texts(self.tokenizer, inputs, settings.max_length)
-        _tell_cut(coverage, settings.max_length, self.tell)
-        bf16 = wants_bf16(settings)
-        cache = FeatureCache(cache_key(self.model, self.backbone_hash, bf16))
-        return compute_features(
-            self.model,
-            ids,
-            pad_id=self.tokenizer.pad_token_id,
-            cache=cache,
-            bf16=bf16,
-            progress=self.progress,
-        )
-
-    def fit(
-        self,
-        features: torch.Tensor,
-        labels: torch.Tensor,
-        validation: tuple[torch.Tensor, torch.Tensor] | None = None,
-        *,
-        quiet: bool = True,
-    ) -> MultiDimRewardTrainer:
-        """Train fresh heads; the trainer's ``model`` holds the best epoch's."""
-        heads = new_heads(self.model.config, features, self.settings.seed)
-        with tempfile.TemporaryDirectory() as scratch:
-            trainer = MultiDimRewardTrainer(
-                heads,
-                self.settings,
-                self.rubric.names,
-                train_dataset=FeatureDataset(features, labels),
-                eval_dataset=FeatureDataset(*validation) if validation else None,
-                data_collator=collate_features,
-                output_dir=scratch,
-                notify=None if quiet else self.tell,
-            )
-            trainer.train_best()
-        return trainer
-
-    def calibrate(
-        self, features: torch.Tensor, labels: torch.Tensor, groups: Sequence[str]
-    ) -> tuple[np.ndarray, str]:
-        """Temperatures [D] fitted on logits of heads that had not seen the text's group."""
-        logits = cross_fitted_logits(
-            lambda x, y: self.fit(x, y).model.cpu(), features, labels, groups, n_folds=CALIBRATION_FOLDS
-        )
-        how = f"cross-fitted on the training texts in {CALIBRATION_FOLDS} folds by group"
-        return fit_temperatures(logits, labels.numpy()), how
-
-
-def fold_probabilities(
-    frozen: FrozenFeatures, features: torch.Tensor, texts: Sequence[GradedText], held: torch.Tensor
-) -> np.ndarray:
-    """Calibrated probabilities [M, D, K] for the features ``held``, by heads fitted on ``texts`` alone."""
-    labels = label_tensor(texts)
-    heads = frozen.fit(features, labels).model
-    temperatures, _ = frozen.calibrate(features, labels, [text.group for text in texts])
-    return apply_temperatures(_logits(heads, held), temperatures)
-
-
-def _logits(model: FinancialRewardModel, features: torch.Tensor) -> np.ndarray:
-    with torch.inference_mode():
-        logits: np.ndarray = model.eval().classify(features.to(model.feature_mean.device)).cpu().numpy()
-    return logits
-
-
-def label_tensor(texts: Sequence[GradedText]) -> torch.Tensor:
-    """Labels [N, D] of ``texts``."""
-    return torch.tensor([text.labels for text in texts], dtype=torch.long)
-
-
-def _tell_cut(coverage: Sequence[float], max_length: int, tell: Notify) -> None:
-    cut = sum(share < 1 for share in coverage)
-    if cut:
-        tell(f"注意：{cut} 篇文本超过 max_length={max_length} 个词元，只读开头部分")
 
 
 class Run:
@@ -210,6 +88,16 @@ class Run:
 
     def execute(self) -> TrainOutcome:
         """Train, calibrate, write ``best_model.pt`` and the model directory."""
+        folders = [folder for folder in (self.output, *self.output.parents) if not folder.exists()]
+        try:
+            return self._execute()
+        except BaseException:
+            for folder in folders:  # only those that are empty go
+                with contextlib.suppress(OSError):
+                    folder.rmdir()
+            raise
+
+    def _execute(self) -> TrainOutcome:
         started = time.monotonic()
         self.tell(
             f"训练 {len(self.train_texts)} 篇，验证 {len(self.eval_texts)} 篇；"
@@ -227,9 +115,17 @@ class Run:
         best_epoch = trainer.best[1] if trainer.best else None
         loaded.training = self._facts(trainer, best_epoch, time.monotonic() - started)
         card = model_card(self.settings, self.rubric, self.reference, loaded.training, calibration)
-        save_model(
-            loaded, self.output, reference=self.reference, frozen=frozen, calibration=calibration, card=card
-        )
+        try:
+            save_model(
+                loaded,
+                self.output,
+                reference=self.reference,
+                frozen=frozen,
+                calibration=calibration,
+                card=card,
+            )
+        except (OSError, SafetensorError) as error:
+            raise InputError(f"{self.output}: cannot be written ({error}); name another --output") from None
         return TrainOutcome(
             loaded=loaded,
             path=self.output,
@@ -251,7 +147,7 @@ class Run:
         if validation:
             # The same heads: those of other folds would have trained for more epochs than the best one.
             temperatures, how = (
-                fit_temperatures(_logits(trainer.model, rest), validation[1].numpy()),
+                fit_temperatures(head_logits(trainer.model, rest), validation[1].numpy()),
                 FITTED_ON,
             )
         else:
@@ -291,7 +187,8 @@ class Run:
             )
             for texts in (self.train_texts, self.eval_texts)
         )
-        _tell_cut([*train_set.coverage, *eval_set.coverage], settings.max_length, self.tell)
+        require_known_ids([*train_set.input_ids, *eval_set.input_ids], model.backbone, self.reference)
+        tell_cut([*train_set.coverage, *eval_set.coverage], settings.max_length, self.tell)
         with tempfile.TemporaryDirectory() as scratch:
             trainer = MultiDimRewardTrainer(
                 model,
@@ -311,12 +208,7 @@ class Run:
                 trainer.predict_logits(eval_set), label_tensor(self.eval_texts).numpy()
             )
         loaded = LoadedModel(model.cpu(), tokenizer, self.rubric, torch.tensor(temperatures))
-        return (
-            loaded,
-            trainer,
-            temperatures,
-            "fitted on the validation texts, which also chose the best epoch",
-        )
+        return loaded, trainer, temperatures, FITTED_ON
 
     def _facts(
         self, trainer: MultiDimRewardTrainer, best_epoch: int | None, seconds: float

@@ -33,7 +33,12 @@ def window_starts(length: int, capacity: int, overlap: int) -> list[int]:
     """Where windows of ``capacity`` tokens start so that they cover ``length`` tokens evenly.
 
     Neighbours share at least ``overlap`` tokens; one window suffices when the text fits.
+
+    Raises:
+        ValueError: unless 0 <= ``overlap`` < ``capacity``: such windows would never get to the end.
     """
+    if not 0 <= overlap < capacity:
+        raise ValueError(f"windows of {capacity} tokens can't share {overlap}")
     if length <= capacity:
         return [0]
     stride = capacity - overlap
@@ -84,6 +89,13 @@ def split_windows(
     A document's windows depend on its own tokens alone, so its score can't depend on the batch. When special
     tokens ``prefix`` and ``suffix`` stand around a document, every window gets them; they count in the first
     and the last window only. A document without any token is one padding token that nothing owns.
+
+    Args:
+        input_ids, attention_mask: [B, T].
+        limit: most tokens of a window, special ones included; None for one window a document.
+        overlap: tokens that neighbouring windows share at least; more than half a window is taken for half.
+        prefix, suffix: the special tokens before and behind a document.
+        pad_id: fills the windows up.
     """
     found: list[tuple[Tensor, int, int]] = []
     document = []

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import copy
+import os
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -13,6 +15,16 @@ from reward_model.jsonl import JsonlReader
 from reward_model.rubric import load_rubric
 from reward_model.samples import corpus_path
 from reward_model.schema import Located, read_pairs
+
+# Tiny models gain nothing from a second thread, and much is lost where cores are busy. Compiled files go to a
+# cache also where the environment forbids them beside the sources: importing transformers takes twice as long
+# without. Both reach the processes that tests start.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+_COMPILED = os.path.join(os.path.dirname(__file__), "..", ".pytest_cache", "pycache")
+os.environ.setdefault("PYTHONPYCACHEPREFIX", os.path.abspath(_COMPILED))
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
+sys.pycache_prefix = os.environ["PYTHONPYCACHEPREFIX"]
 
 # Times differ on a shared machine; a slow example is no fault.
 settings.register_profile("finrm", deadline=None, suppress_health_check=[HealthCheck.too_slow])

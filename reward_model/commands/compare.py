@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from reward_model.arguments import OneLineParser, complain
-from reward_model.commands.evaluate import present
+from reward_model.arguments import OneLineParser, complain, refuse_overwriting
+from reward_model.commands.evaluate import add_outputs, bad_lines_code, present, seed
 from reward_model.progress import progress_bar
 
 
@@ -20,15 +20,13 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--by", choices=("writer", "industry"), default="writer", help="(default writer)")
     parser.add_argument("--base-model", default="embedded", help="embedded, a directory or a hub name")
     parser.add_argument("--rubric", default="financial", help="name or YAML file")
-    parser.add_argument("--seed", type=int, default=42, help="(default 42)")
+    parser.add_argument("--seed", type=seed, default=42, help="(default 42)")
     parser.add_argument("--precision", choices=("fp32", "bf16", "auto"), default="fp32", help="of the base")
-    parser.add_argument("--json", metavar="F", help="write every figure as JSON")
-    parser.add_argument("--html", metavar="F", help="write a page")
-    parser.add_argument("--lang", choices=("zh", "en"), default="zh", help="language of the page")
-    parser.add_argument("--skip-bad", action="store_true", help="pass over lines at fault")
+    add_outputs(parser)
     options = parser.parse_args(arguments)
+    refuse_overwriting([options.data], [options.json, options.html])
     from reward_model.comparison import compare
-    from reward_model.dataset_multidim import load_texts
+    from reward_model.evaluation import left_out, read_graded
     from reward_model.rubric import load_rubric
     from reward_model.samples import corpus_path
     from reward_model.train_multidim import config, settings_from
@@ -42,11 +40,13 @@ def main(arguments: Sequence[str]) -> int:
         "precision": options.precision,
     }
     settings = settings_from(config, flags, preset="frozen")
-    texts = load_texts(data, rubric, skip_bad=options.skip_bad)
+    texts, bad_lines = read_graded(data, rubric)
     with progress_bar("比较") as progress:
         result, evaluation = compare(
             texts, rubric, settings, by=options.by, notify=complain, progress=progress
         )
-    result["data"] = str(data)
+    result["data"], result["bad_lines"] = str(data), bad_lines
+    if bad_lines:
+        result["warnings"].append(left_out(bad_lines))
     present(result, evaluation.texts, json_path=options.json, html_path=options.html, lang=options.lang)
-    return 0
+    return bad_lines_code(result, options.skip_bad)

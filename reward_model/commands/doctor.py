@@ -13,6 +13,7 @@ from rich.table import Table
 
 from reward_model.arguments import OneLineParser
 from reward_model.embedded import cache_dir, source_file
+from reward_model.jsonl import one_line
 from reward_model.report.cjk_wrap import Wrapped
 from reward_model.samples import corpus_path
 
@@ -27,8 +28,10 @@ def _installed(package: str) -> str | None:
 def _device() -> tuple[bool, str]:
     if find_spec("torch") is None:
         return False, "torch 未安装"
-    import torch
-
+    try:
+        import torch
+    except Exception as error:  # a broken installation fails in many ways, and this is where one looks
+        return False, f"torch 无法导入：{one_line(str(error), 200)}；请重新安装"
     if torch.cuda.is_available():
         return (
             True,

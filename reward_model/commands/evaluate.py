@@ -8,7 +8,8 @@ from typing import Any
 
 from rich.console import Console
 
-from reward_model.arguments import OneLineParser
+from reward_model.arguments import OneLineParser, complain, refuse_overwriting
+from reward_model.errors import InputError
 from reward_model.jsonl import write_json, write_text
 from reward_model.progress import progress_bar
 from reward_model.report.evaluation_page import evaluation_page
@@ -20,14 +21,12 @@ def main(arguments: Sequence[str]) -> int:
     parser = OneLineParser(prog="finrm evaluate", description="评估模型 (evaluate a model on graded data)")
     parser.add_argument("model", help="model directory")
     parser.add_argument("data", help="scored pairs or graded reports (JSONL)")
-    parser.add_argument("--json", metavar="F", help="write every figure as JSON")
-    parser.add_argument("--html", metavar="F", help="write a page")
-    parser.add_argument("--lang", choices=("zh", "en"), default="zh", help="language of the page")
+    add_outputs(parser)
     parser.add_argument("--train-data", metavar="F", help="what the baselines learn from")
     parser.add_argument("--unseen", action="store_true", help="leave out texts that the model was trained on")
-    parser.add_argument("--skip-bad", action="store_true", help="pass over lines at fault")
-    parser.add_argument("--seed", type=int, default=0, help="of bootstrap and baselines (default 0)")
+    parser.add_argument("--seed", type=seed, default=0, help="of bootstrap and baselines (default 0)")
     options = parser.parse_args(arguments)
+    refuse_overwriting([options.data, options.train_data], [options.json, options.html])
     from reward_model.evaluation import evaluate_model
 
     with progress_bar("评分") as progress:
@@ -36,12 +35,36 @@ def main(arguments: Sequence[str]) -> int:
             options.data,
             train_data=options.train_data,
             unseen=options.unseen,
-            skip_bad=options.skip_bad,
             seed=options.seed,
             progress=progress,
         )
     present(result, evaluation.texts, json_path=options.json, html_path=options.html, lang=options.lang)
-    return 0
+    return bad_lines_code(result, options.skip_bad)
+
+
+def add_outputs(parser: OneLineParser) -> None:
+    """The flags that ``evaluate`` and ``compare`` share."""
+    parser.add_argument(
+        "--json", metavar="F", help="write every figure as JSON; - is standard output (no tables)"
+    )
+    parser.add_argument("--html", metavar="F", help="write a page")
+    parser.add_argument("--lang", choices=("zh", "en"), default="zh", help="language of the page")
+    parser.add_argument("--skip-bad", action="store_true", help="exit 0 although lines are at fault")
+
+
+def seed(text: str) -> int:
+    """A seed as numpy and scikit-learn take it."""
+    if not 0 <= (value := int(text)) < 2**32:
+        raise ValueError
+    return value
+
+
+def bad_lines_code(result: Mapping[str, Any], skip_bad: bool) -> int:
+    """The exit code: 2 if lines of the data were at fault, unless they may be."""
+    if not result["bad_lines"] or skip_bad:
+        return 0
+    complain(f"{result['bad_lines']} lines were at fault and left out; correct them, or --skip-bad")
+    return InputError.exit_code
 
 
 def with_texts(result: Mapping[str, Any], texts: Sequence[Any]) -> dict[str, Any]:
@@ -65,13 +88,18 @@ def present(
     lang: str = "zh",
     console: Console | None = None,
 ) -> None:
-    """Print an evaluation, and write it as JSON and as a page where asked."""
-    print_evaluation(result, console or Console())
+    """Print an evaluation, and write it as JSON and as a page where asked.
+
+    With "-" as ``json_path`` the JSON is all that is printed.
+    """
+    if json_path != "-":
+        print_evaluation(result, console or Console())
     if json_path:
         write_json(json_path, result)
     if html_path:
         meta = {key: result.get(key) for key in ("model", "data", "split", "seed", "evidence")}
         if result.get("model"):
             meta["model"] = Path(str(result["model"])).name
+        meta["baselines"] = result.get("baselines_fitted_on")
         meta["data"] = Path(str(result.get("data") or "")).name or None
         write_text(html_path, evaluation_page(with_texts(result, texts), lang=lang, meta=meta))

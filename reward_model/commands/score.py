@@ -9,9 +9,9 @@ from typing import Any
 
 from rich.console import Console
 
-from reward_model.arguments import OneLineParser, complain
+from reward_model.arguments import OneLineParser, complain, refuse_overwriting
 from reward_model.errors import InputError
-from reward_model.jsonl import JsonlReader, atomic_writer, dump_line
+from reward_model.jsonl import JsonlReader, atomic_writer, dump_line, one_line
 from reward_model.progress import progress_bar
 from reward_model.reading import read_facts, read_report
 from reward_model.report.score_view import print_score
@@ -27,7 +27,11 @@ def _parser() -> OneLineParser:
     parser.add_argument("--input", metavar="F.jsonl", help="rows with text, or pairs; - is standard input")
     parser.add_argument("--output", metavar="F.jsonl", help="where the rows go (default: standard output)")
     parser.add_argument("--facts", metavar="F", help="statements: .json .xlsx .csv or a Markdown table")
-    parser.add_argument("--prompt", metavar="F", help="a file with what the reports were written to")
+    parser.add_argument(
+        "--prompt",
+        metavar="F",
+        help="a file with what reports (and rows without one) were written to",
+    )
     parser.add_argument("--json", action="store_true", help="a line of JSON a report on standard output")
     parser.add_argument("--device", help="cpu, cuda ... (default: a GPU where there is one)")
     parser.add_argument("--skip-bad", action="store_true", help="exit 0 although rows are at fault")
@@ -43,6 +47,7 @@ def main(arguments: Sequence[str]) -> int:
         if sys.stdin.isatty():
             raise InputError("finrm score: no report given; name files, - or --input F.jsonl")
         options.reports = ["-"]
+    refuse_overwriting([options.input, *options.reports, options.facts, options.prompt], [options.output])
     if options.facts:
         read_facts(options.facts)
         complain("注意：此模型不核对数字，--facts 未使用 (this model checks no figures: --facts is not used)")
@@ -51,21 +56,25 @@ def main(arguments: Sequence[str]) -> int:
     reader = None
     if options.input:
         reader = JsonlReader(options.input)
-        requests, total = jsonl_requests(reader), count_lines(options.input)
+        requests, total = jsonl_requests(reader, prompt), count_lines(options.input)
     else:
         requests, total = file_requests(options.reports, prompt), len(options.reports)
     from reward_model.inference import RewardScorer, default_model_path
 
     scorer = RewardScorer.from_pretrained(options.model or default_model_path(), device=options.device)
+    if prompt and not scorer.reads_prompts:
+        complain(
+            "注意：此模型不读提示词，--prompt 未使用 (this model reads no prompts: --prompt is not used)"
+        )
     lines = bool(options.json or options.input or options.output)
     with ExitStack() as stack:
         progress = stack.enter_context(progress_bar("评分"))
         write = _line_writer(options.output, stack) if lines else _printer(scorer.rubric.titles)
         done, failed = score_requests(scorer, requests, write, total=total, progress=progress)
+        if done == 0:  # raised in here, so that the file that --output names stays as it was
+            raise InputError(f'{options.input}: holds no row; give lines such as {{"id": 1, "text": ...}}')
     for note in reader.notes if reader else []:
         complain(note)
-    if done == 0:
-        raise InputError(f'{options.input}: holds no row; give lines such as {{"id": 1, "text": ...}}')
     if failed and reader:
         complain(f'{failed} of {done} rows could not be scored; see their "error"')
     return InputError.exit_code if failed and not options.skip_bad else 0
@@ -89,6 +98,6 @@ def _printer(titles: dict[str, str]) -> Write:
         if request.error is not None:
             complain(request.error)
         else:
-            print_score(line, titles, console)
+            print_score({**line, "id": one_line(line["id"])}, titles, console)
 
     return write

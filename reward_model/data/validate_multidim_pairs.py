@@ -16,13 +16,13 @@ from typing import Any, NoReturn, TextIO
 
 from rich.console import Console
 
-from reward_model.arguments import OneLineParser, complain, run
+from reward_model.arguments import OneLineParser, complain, refuse_overwriting, run
 from reward_model.data.pair_filter import DEFAULT_RULES, FilterRules, FilterTally
 from reward_model.data.validation import Validator
 from reward_model.data.validation_advice import advise
 from reward_model.data.validation_report import GRADES
 from reward_model.errors import FinrmError, InputError, ResourceError
-from reward_model.jsonl import JsonlReader, atomic_writer, dump_line, one_line, write_json
+from reward_model.jsonl import JsonlReader, atomic_writer, dump_line, write_json
 from reward_model.report.validation_view import print_validation
 from reward_model.rubric import DEFAULT_RUBRIC, Rubric, load_rubric
 from reward_model.schema import read_pairs
@@ -155,25 +155,9 @@ def _progress() -> Iterator[Any]:
 
 
 def _refuse_overwriting(in_path: str | Path, *outputs: str | Path | None) -> None:
-    """Raise InputError if an output is the input or another output, under whatever name, or can't be one."""
-    seen = [] if str(in_path) == "-" else [Path(in_path)]
-    for path in (Path(output) for output in outputs if output is not None):
-        name = one_line(str(path))
-        try:
-            if str(path) == "-":
-                raise InputError("-: the report goes to standard output; name a file for the kept pairs")
-            if path.is_dir():
-                raise InputError(f"{name}: is a directory; name a file")
-            for other in seen:
-                if path.resolve() == other.resolve() or _same_file(path, other):
-                    raise InputError(f"{name}: is the same file as {one_line(str(other))}; name another one")
-        except (OSError, RuntimeError):  # a name that no file can have, a loop of links
-            raise InputError(f"{name}: cannot be written; choose another place") from None
-        seen.append(path)
-
-
-def _same_file(first: Path, second: Path) -> bool:
-    return first.is_file() and second.is_file() and first.samefile(second)
+    if any(str(path) == "-" for path in outputs):
+        raise InputError("-: the report goes to standard output; name a file for the kept pairs")
+    refuse_overwriting([in_path], outputs)
 
 
 def run_validate(

@@ -15,7 +15,9 @@ _SLICE_TITLES = {"industry": "行业", "degradation": "降级类型", "severity"
 
 
 def _number(value: Any, digits: int = 3) -> str:
-    return f"{value:.{digits}f}" if isinstance(value, (int, float)) else _NONE
+    if not isinstance(value, (int, float)):
+        return _NONE
+    return f"{round(value, digits) + 0.0:.{digits}f}"  # adding zero takes the sign off -0.0
 
 
 def _with_interval(row: Mapping[str, Any], figure: str) -> str:
@@ -23,7 +25,7 @@ def _with_interval(row: Mapping[str, Any], figure: str) -> str:
     text = _number(row.get(figure))
     if bounds.get("low") is None:
         return text
-    return f"{text} [{bounds['low']:.2f}, {bounds['high']:.2f}]"
+    return f"{text} [{_number(bounds['low'], 2)}, {_number(bounds['high'], 2)}]"
 
 
 def _table(*headings: str) -> Table:
@@ -77,6 +79,8 @@ def print_evaluation(result: Mapping[str, Any], console: Console) -> None:
             figures = [_number(row["per_dim"][dim].get("qwk"), 2) for dim in titles]
             table.add_row(value, str(row["n"]), _number(row.get("overall_accuracy")), *figures)
         console.print(table)
+    if result.get("slices"):
+        console.print(Wrapped("篇数少的组波动大；组内档位几乎都相同时 QWK 会偏低，看准确率。"), style="dim")
 
 
 def _title(result: Mapping[str, Any], dim: str) -> str:

@@ -58,6 +58,11 @@ def chart(svg: str, *, caption: str = "") -> Block:
     return {"kind": "chart", "svg": svg, "caption": caption}
 
 
+def charts(*items: Block) -> Block:
+    """Blocks of :func:`chart` side by side on a wide screen, below one another on a narrow one."""
+    return {"kind": "charts", "items": list(items)}
+
+
 def report_card(
     result: Mapping[str, Any],
     *,
@@ -82,8 +87,8 @@ def report_card(
 
 def summary_page(sections: Sequence[Block], *, title: str, lang: str = "zh") -> str:
     """An HTML page made of blocks: :func:`heading`, :func:`paragraph`, :func:`table`, :func:`chart`,
-    :func:`report_card`, in the order given. ``lang``: "zh" or "en". Raises ValueError for other languages
-    and for blocks of unknown kind.
+    :func:`charts`, :func:`report_card`, in the order given. ``lang``: "zh" or "en". Raises ValueError for
+    other languages and for blocks of unknown kind.
     """
     words = strings(lang)
     views = []
@@ -93,7 +98,7 @@ def summary_page(sections: Sequence[Block], *, title: str, lang: str = "zh") -> 
             views.append(_card_view(block, lang, words))
         elif kind == "table":
             views.append(_table_view(block))
-        elif kind in ("heading", "paragraph", "chart"):
+        elif kind in ("heading", "paragraph", "chart", "charts"):
             views.append(block)
         else:
             raise ValueError(f"unknown block kind {kind!r}")

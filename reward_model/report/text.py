@@ -33,6 +33,7 @@ STRINGS: dict[str, tuple[str, str]] = {
     "meta.evidence": ("计算证据", "Evidence"),
     "meta.split": ("划分", "Split"),
     "meta.command": ("命令", "Command"),
+    "meta.baselines": ("基线所用数据", "Baselines fitted on"),
     "meta.n": ("文本数", "Texts"),
     # Summary
     "summary": ("结论", "Summary"),
@@ -264,6 +265,8 @@ def figure(value: Any, kind: str = "") -> str:
         text = f"{round(known, 4):,.4f}".rstrip("0").rstrip(".")
     else:
         text = f"{known:.2f}"
+    if not text.strip("-0.%"):  # what rounds to nothing has no sign
+        text = text.lstrip("-")
     return text.replace("-", "−")
 
 

@@ -1,0 +1,72 @@
+"""What both ways of training need: from settings to a model's configuration, from texts to tensors."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+
+from reward_model.backbone import BaseReference, special_ids
+from reward_model.config import TrainConfig
+from reward_model.errors import InputError
+from reward_model.model import FinancialRewardConfig
+from reward_model.rubric import Rubric
+from reward_model.samples import GradedText
+
+
+def thirds(n_layers: int) -> list[int]:
+    """The layers at a third, two thirds and the end of a backbone of ``n_layers`` layers."""
+    return sorted({max(1, round(n_layers * share / 3)) for share in (1, 2, 3)})
+
+
+def model_config(
+    settings: TrainConfig, rubric: Rubric, base_config: Any, reference: BaseReference, tokenizer: Any
+) -> FinancialRewardConfig:
+    """The model's configuration for a base model and settings.
+
+    ``settings`` must fit ``rubric``: ``train`` checks that.
+    """
+    layers = settings.pool_layers
+    prefix, suffix = special_ids(tokenizer)
+    return FinancialRewardConfig(
+        base_config={**base_config.to_dict(), "model_type": base_config.model_type},
+        base_model=reference.to_dict(),
+        pooling=settings.pooling,
+        pool_layers=thirds(base_config.num_hidden_layers) if isinstance(layers, str) else list(layers),
+        pool_stats=list(settings.pool_stats),
+        num_dimensions=settings.num_dimensions,
+        num_classes=settings.num_classes,
+        dimension_names=list(rubric.names),
+        use_multi_head=settings.use_multi_head,
+        dropout=settings.dropout,
+        window_overlap=settings.window_overlap,
+        max_length=settings.max_length,
+        include_prompt=settings.include_prompt,
+        prefix_ids=prefix,
+        suffix_ids=suffix,
+        class_weights=None if settings.class_weights is None else np.array(settings.class_weights).tolist(),
+    )
+
+
+def label_tensor(texts: Sequence[GradedText]) -> torch.Tensor:
+    """Labels [N, D] of ``texts``."""
+    return torch.tensor([text.labels for text in texts], dtype=torch.long)
+
+
+def tell_cut(coverage: Sequence[float], max_length: int, tell: Callable[[str], None]) -> None:
+    """Say how many texts were cut at ``max_length``."""
+    cut = sum(share < 1 for share in coverage)
+    if cut:
+        tell(f"注意：{cut} 篇文本超过 max_length={max_length} 个词元，只读开头部分")
+
+
+def require_known_ids(ids: Sequence[Sequence[int]], backbone: Any, reference: BaseReference) -> None:
+    """Raise :class:`InputError` if a token id is none of the backbone's."""
+    rows = backbone.get_input_embeddings().num_embeddings
+    if (highest := max(map(max, ids))) >= rows:
+        raise InputError(
+            f"{reference.name}: its tokenizer gives token {highest}, but the model has {rows}; "
+            "the tokenizer is another model's"
+        )
