@@ -182,7 +182,7 @@ def test_standard_input(monkeypatch: pytest.MonkeyPatch, encoding: str) -> None:
     read_end, write_end = os.pipe()
     os.write(write_end, REPORT.encode(encoding))
     os.close(write_end)
-    with open(read_end, encoding="ascii") as pipe:  # noqa: PTH123 - a descriptor has no path
+    with open(read_end, encoding="ascii") as pipe:
         monkeypatch.setattr(sys, "stdin", pipe)
         assert read_report("-") == REPORT
 

@@ -26,8 +26,8 @@ from reward_model.modeldir import load_model
 from reward_model.rubric import load_rubric
 from reward_model.samples import IGNORED, GradedText
 from reward_model.train_multidim import train
-from reward_model.training import TrainOutcome
 from reward_model.trainer import MultiDimRewardTrainer, epoch_line, level_figures
+from reward_model.training import TrainOutcome
 
 NAMES = ("depth", "professionalism", "accuracy")
 
