@@ -48,6 +48,8 @@ class TrainConfig(BaseModel):
 
     accumulation_steps: Annotated[int, Field(ge=1)] = 1
     """Batches whose gradients are added before each optimizer step."""
+    early_stopping_patience: Annotated[int, Field(ge=1)] | None = None
+    """Stop when the validation accuracy has not risen for so many epochs."""
     pooling: Pooling = "mean"
     pool_layers: Annotated[tuple[int, ...], Field(min_length=1)] | Literal["thirds"] = (-1,)
     """Hidden states that are pooled (0 is the embedding layer, -1 the last layer), concatenated; "thirds" are

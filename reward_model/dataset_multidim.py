@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from reward_model.arguments import OneLineParser, complain, run
+from reward_model.backbone import special_ids
 from reward_model.errors import InputError
 from reward_model.jsonl import JsonlReader
 from reward_model.rubric import Rubric, load_rubric
@@ -133,16 +134,13 @@ def encode_texts(
     """Token ids of each text, cut at ``max_length``, and the share of its tokens that was kept."""
     ids: list[list[int]] = []
     coverage: list[float] = []
+    behind = len(special_ids(tokenizer)[1])
     for text in texts:
-        # Whole, also what lies behind the cut: the share that was kept is part of the answer.
+        # Not cut by the tokenizer: how long the whole is tells what share was read.
         full = tokenizer(text, truncation=False, verbose=False)["input_ids"]
-        if len(full) <= max_length:
-            ids.append(full)
-            coverage.append(1.0)
-            continue
-        cut = tokenizer(text, truncation=True, max_length=max_length, verbose=False)["input_ids"]
+        cut = full if len(full) <= max_length else full[: max_length - behind] + full[len(full) - behind :]
         ids.append(cut)
-        coverage.append(len(cut) / len(full))
+        coverage.append(len(cut) / len(full) if full else 1.0)
     return ids, coverage
 
 

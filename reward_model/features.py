@@ -15,6 +15,7 @@ from torch import Tensor
 from reward_model.dataset_multidim import pad_batch
 from reward_model.embedded import cache_dir
 from reward_model.model import FinancialRewardModel
+from reward_model.window_plan import token_batches
 
 FEATURE_BATCH_TOKENS = 8192
 
@@ -89,18 +90,6 @@ def cache_key(model: FinancialRewardModel, backbone_hash: str, bf16: bool) -> st
     return hashlib.sha256(repr(parts).encode()).hexdigest()
 
 
-def _batches(lengths: Sequence[int], budget: int) -> list[list[int]]:
-    """Indices in batches of like length, of at most ``budget`` padded tokens each."""
-    order = sorted(range(len(lengths)), key=lambda index: lengths[index])
-    batches: list[list[int]] = []
-    for index in order:
-        if batches and (len(batches[-1]) + 1) * lengths[index] <= budget:
-            batches[-1].append(index)
-        else:
-            batches.append([index])
-    return batches
-
-
 def compute_features(
     model: FinancialRewardModel,
     sequences: Sequence[Sequence[int]],
@@ -138,7 +127,7 @@ def compute_features(
     training = model.backbone.training
     model.backbone.eval()
     try:
-        for batch in _batches([len(sequences[index]) for index in todo], batch_tokens):
+        for batch in token_batches([len(sequences[index]) for index in todo], batch_tokens):
             rows = [todo[position] for position in batch]
             input_ids, mask = pad_batch([sequences[row] for row in rows], pad_id)
             with (

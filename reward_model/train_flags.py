@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import yaml
 
@@ -16,6 +16,15 @@ _ALIASES = {"base_model_name": "--base-model", "num_epochs": "--epochs", "output
 _NO_FLAG = {"data"}
 
 
+class TrainFlags(NamedTuple):
+    """What was given: settings, a settings file, the name of a preset, whether to resume."""
+
+    settings: dict[str, Any]
+    file: str | None
+    preset: str | None
+    resume: bool
+
+
 def _value(text: str) -> Any:
     """A flag's text as YAML would read it: numbers, lists such as [1, 2], null."""
     try:
@@ -24,13 +33,8 @@ def _value(text: str) -> Any:
         return text
 
 
-def parse_flags(
-    arguments: Sequence[str] | None, prog: str | None = None
-) -> tuple[dict[str, Any], str | None, str | None]:
+def parse_flags(arguments: Sequence[str] | None, prog: str | None = None) -> TrainFlags:
     """Parse training's flags.
-
-    Returns:
-        The settings that were given, the settings file, the name of the preset.
 
     Raises:
         InputError: if a flag is unknown or lacks its value.
@@ -64,6 +68,10 @@ def parse_flags(
             parser.add_argument(*flags, metavar="TEXT", **options)
         else:
             parser.add_argument(*flags, metavar="VALUE", type=_value, **options)
+    parser.add_argument(
+        "--resume", action="store_true", default=False, help="go on with the unfinished run in --output"
+    )
     found = vars(parser.parse_args(arguments))
     file, preset = found.pop("settings_file", None), found.pop("preset", None)
-    return found, file, preset
+    resume = found.pop("resume")
+    return TrainFlags(found, file, preset, resume)

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from reward_model.arguments import run
+from reward_model.arguments import run as run_command
 from reward_model.config import BEST_MODEL, PRESETS, TrainConfig, load_config
 from reward_model.errors import InputError
 from reward_model.rubric import Rubric, load_rubric
@@ -75,6 +75,7 @@ def train(
     *,
     train_texts: Sequence[GradedText] | None = None,
     eval_texts: Sequence[GradedText] | None = None,
+    resume: bool = False,
     notify: Notify | None = None,
     progress: Progress | None = None,
 ) -> TrainOutcome:
@@ -83,6 +84,9 @@ def train(
     Args:
         settings: where ``data`` is None, the guide's scored file or the corpus is used.
         train_texts, eval_texts: texts already read, instead of ``settings.data`` and ``eval_data``.
+        resume: go on with the unfinished run in ``settings.output_dir``, which must have had the same
+            settings and data; from the start where there is none. Heads on a frozen backbone take seconds
+            and start anew, with the features that were computed.
         notify: is called with lines for people.
         progress: is called with (done, in all) during long steps.
 
@@ -123,7 +127,8 @@ def train(
         _require_scores(eval_texts, "validation", "name scored --eval-data, or another --seed")
     from reward_model.training import Run
 
-    return Run(settings, rubric, reference, list(train_texts), eval_texts, source, tell, progress).execute()
+    run = Run(settings, rubric, reference, list(train_texts), eval_texts, source, tell, progress, resume)
+    return run.execute()
 
 
 def _source(key: str, path: str | Path) -> dict[str, Any]:
@@ -153,12 +158,12 @@ def settings_from(
     return load_config(layer, file=file, flags=flags)
 
 
-def terminal_train(settings: TrainConfig) -> int:
+def terminal_train(settings: TrainConfig, resume: bool = False) -> int:
     """Train with lines on standard output and a progress bar on standard error; returns the exit code."""
     from reward_model.progress import progress_bar, say
 
     with progress_bar("训练") as progress:
-        outcome = train(settings, notify=say, progress=progress)
+        outcome = train(settings, resume=resume, notify=say, progress=progress)
     metrics = outcome.facts["metrics"].get("validation") or outcome.facts["metrics"]["train"]
     best = f"第 {outcome.best_epoch} 轮" if outcome.best_epoch else "最后一轮"
     say(
@@ -174,13 +179,14 @@ def train_command(arguments: Sequence[str] | None, prog: str | None = None) -> i
     """Train by ``config`` above, overridden by a preset, a file, the environment and flags."""
     from reward_model.train_flags import parse_flags
 
-    flags, file, preset = parse_flags(arguments, prog)
-    return terminal_train(settings_from(config, flags, file=file, preset=preset))
+    given = parse_flags(arguments, prog)
+    settings = settings_from(config, given.settings, file=given.file, preset=given.preset)
+    return terminal_train(settings, given.resume)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the script; returns the exit code."""
-    return run(train_command, arguments)
+    return run_command(train_command, arguments)
 
 
 if __name__ == "__main__":

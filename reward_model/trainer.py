@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import math
+import pickle
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,6 +17,7 @@ from transformers import PrinterCallback, Trainer, TrainerCallback, TrainingArgu
 from reward_model.config import TrainConfig
 from reward_model.errors import InputError
 from reward_model.model import FinancialRewardModel, reward_loss
+from reward_model.samples import IGNORED
 from reward_model.stats.calibration import apply_temperatures
 from reward_model.stats.metrics import figures
 
@@ -22,6 +25,9 @@ BEST_BY = "overall_accuracy"
 """The validation figure by which the best epoch is chosen; of equal ones the earliest."""
 
 _PREFIX = "reward_"
+
+RUN_STATE = "run_state.pt"
+"""In a checkpoint: the epochs so far, the best of them, and what was predicted in one that isn't over."""
 
 Notify = Callable[[str], None]
 Progress = Callable[[int, int], None]
@@ -48,6 +54,10 @@ def level_figures(logits: np.ndarray, labels: np.ndarray, names: Sequence[str]) 
     return {name: value for name, value in result.items() if not math.isnan(value)}
 
 
+class DivergedError(InputError):
+    """The loss is no number any more."""
+
+
 class _EpochCallback(TrainerCallback):
     """Tells what each epoch gave and keeps the best weights."""
 
@@ -58,11 +68,20 @@ class _EpochCallback(TrainerCallback):
         if self.trainer.progress:
             self.trainer.progress(state.global_step, state.max_steps)
 
+        if self.trainer.stop_requested:
+            control.should_save = control.should_training_stop = True
+
     def on_epoch_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        if self.trainer.stop_requested and not float(state.epoch or 0).is_integer():
+            # The epoch goes on when the run is resumed; until then there is nothing to judge.
+            control.should_evaluate = control.should_save = False
+            return
         self.trainer.finish_epoch(round(state.epoch or 0))
 
     def on_evaluate(self, args: Any, state: Any, control: Any, metrics: Any = None, **kwargs: Any) -> None:
         self.trainer.judge_epoch(round(state.epoch or 0), metrics or {})
+        if self.trainer.out_of_patience:
+            control.should_training_stop = True
 
 
 class MultiDimRewardTrainer(Trainer):
@@ -78,10 +97,11 @@ class MultiDimRewardTrainer(Trainer):
         config: settings of the run.
         names: the dimensions.
         train_dataset, eval_dataset, data_collator, processing_class: as ``transformers.Trainer``.
-        output_dir: for the trainer's own files.
+        output_dir: for the trainer's own files; with ``checkpoints`` a checkpoint an epoch, the newest two.
         best_path: where the best state dict goes (``torch.load(weights_only=True)`` reads it).
         notify: is called with a line an epoch.
         progress: is called with (steps done, steps in all).
+        checkpoints: keep what :meth:`train_best` needs to go on after an interruption.
     """
 
     def __init__(
@@ -98,6 +118,7 @@ class MultiDimRewardTrainer(Trainer):
         best_path: Path | None = None,
         notify: Notify | None = None,
         progress: Progress | None = None,
+        checkpoints: bool = False,
     ) -> None:
         self.config = config
         self.names = list(names)
@@ -107,7 +128,12 @@ class MultiDimRewardTrainer(Trainer):
         self.best: tuple[float, int] | None = None
         self.history: list[dict[str, Any]] = []
         self._best_state: dict[str, Tensor] | None = None
+        self.stop_requested = False
+        """Set it (a signal handler may) to stop behind the current step, with a checkpoint."""
         self._seen: list[tuple[Tensor, Tensor]] = []
+        self._weights = (
+            None if model.config.class_weights is None else torch.tensor(model.config.class_weights)
+        )
         bf16 = wants_bf16(config) and not config.freeze_backbone
         arguments = TrainingArguments(
             output_dir=str(output_dir),
@@ -120,7 +146,8 @@ class MultiDimRewardTrainer(Trainer):
             num_train_epochs=config.num_epochs,
             seed=config.seed,
             eval_strategy="epoch" if eval_dataset is not None else "no",
-            save_strategy="no",
+            save_strategy="epoch" if checkpoints else "no",
+            save_total_limit=2,
             logging_strategy="no",
             report_to="none",
             disable_tqdm=True,
@@ -140,6 +167,8 @@ class MultiDimRewardTrainer(Trainer):
             processing_class=processing_class,
             compute_metrics=self._metrics,
         )
+        # The trainer here, not the model, divides by the labels of the whole accumulated batch.
+        self.model_accepts_loss_kwargs = True
         self.remove_callback(PrinterCallback)
         self.add_callback(_EpochCallback(self))
 
@@ -148,11 +177,10 @@ class MultiDimRewardTrainer(Trainer):
     def _figures(self, logits: Tensor, labels: Tensor, epoch: int) -> dict[str, float]:
         """Loss and metrics over all items at once: a mean of batch means would count a small batch double."""
         if not logits.isfinite().all():
-            raise InputError(
+            raise DivergedError(
                 f"training went astray in epoch {epoch} (its loss is no number); set a lower learning_rate"
             )
-        weights = self.model.config.class_weights
-        loss = reward_loss(logits, labels, None if weights is None else torch.tensor(weights))
+        loss = reward_loss(logits, labels, self._weights)
         return {"loss": loss.item(), **level_figures(logits.numpy(), labels.numpy(), self.names)}
 
     def _metrics(self, prediction: Any) -> dict[str, float]:
@@ -162,14 +190,29 @@ class MultiDimRewardTrainer(Trainer):
             _PREFIX + name: value for name, value in self._figures(logits, labels, len(self.history)).items()
         }
 
+    def get_batch_samples(self, epoch_iterator: Any, num_batches: int, device: Any) -> tuple[Any, Any]:
+        """The next ``num_batches`` batches, and the weight of all their labels together."""
+        samples, _ = super().get_batch_samples(epoch_iterator, num_batches, device)
+        total = sum(label_weight(batch["labels"].cpu(), self._weights) for batch in samples)
+        return samples, torch.as_tensor(total).clamp(min=torch.finfo(torch.float32).tiny)
+
     def compute_loss(
         self, model: Any, inputs: Any, return_outputs: bool = False, num_items_in_batch: Any = None
     ) -> Any:
-        """The model's own loss; what it predicted on the way is kept for the epoch's training metrics."""
+        """Cross-entropy; in training over the accumulated batch's labels, however they fall on its parts.
+
+        A mean of the parts' means would weigh labels by how many others are missing beside them. What the
+        model predicted on the way is kept for the epoch's training metrics.
+        """
         outputs = model(**inputs)
-        if model.training:
-            self._seen.append((outputs.logits.detach().float().cpu(), inputs["labels"].cpu()))
-        return (outputs.loss, outputs) if return_outputs else outputs.loss
+        if not model.training:
+            return (outputs.loss, outputs) if return_outputs else outputs.loss
+        labels = inputs["labels"]
+        self._seen.append((outputs.logits.detach().float().cpu(), labels.cpu()))
+        loss = outputs.loss
+        if num_items_in_batch is not None:
+            loss = loss * (label_weight(labels, self._weights) / num_items_in_batch.to(loss.device))
+        return (loss, outputs) if return_outputs else loss
 
     def create_optimizer(self, model: Any | None = None) -> Any:
         """AdamW; the heads get ``head_learning_rate`` where one is set."""
@@ -218,6 +261,14 @@ class MultiDimRewardTrainer(Trainer):
             self._keep()
         self._tell(row)
 
+    @property
+    def out_of_patience(self) -> bool:
+        """Whether ``early_stopping_patience`` epochs have passed without a better one."""
+        patience = self.config.early_stopping_patience
+        if patience is None or self.best is None or not self.history:
+            return False
+        return bool(self.history[-1]["epoch"] - self.best[1] >= patience)
+
     def _keep(self) -> None:
         state = {name: value.detach().cpu().clone() for name, value in self.model.state_dict().items()}
         if self.best_path is None:
@@ -230,10 +281,40 @@ class MultiDimRewardTrainer(Trainer):
             best = self.best is not None and self.best[1] == row["epoch"]
             self.notify(epoch_line(row, self.config.num_epochs, self.names, best))
 
-    def train_best(self) -> FinancialRewardModel:
-        """Train, then load the best epoch's weights; returns the model in evaluation mode."""
-        self.train()
-        if self.best is not None:
+    def _save_checkpoint(self, model: Any, trial: Any) -> None:
+        super()._save_checkpoint(model, trial)
+        state = {
+            "history": json.dumps(self.history),
+            "best": list(self.best or []),
+            "seen": [list(pair) for pair in self._seen],
+        }
+        # Written last: a checkpoint without it was cut short, and is passed over.
+        save_state(state, Path(self.args.output_dir) / f"checkpoint-{self.state.global_step}" / RUN_STATE)
+
+    def _restore(self, checkpoint: Path) -> None:
+        try:
+            state = torch.load(checkpoint / RUN_STATE, map_location="cpu", weights_only=True)
+            self.history = json.loads(state["history"])
+            self.best = (float(state["best"][0]), int(state["best"][1])) if state["best"] else None
+            self._seen = [(logits, labels) for logits, labels in state["seen"]]
+        except (pickle.UnpicklingError, RuntimeError, OSError, ValueError, KeyError, TypeError, EOFError):
+            raise InputError(f"{checkpoint}: damaged; delete {checkpoint.parent} to start anew") from None
+
+    def train_best(self, resume: Path | None = None) -> FinancialRewardModel:
+        """Train, then load the best epoch's weights; returns the model in evaluation mode.
+
+        Args:
+            resume: a checkpoint (see :func:`newest_checkpoint`) of a run with the same settings and data.
+                The weights, metrics and patience that follow are those of a run without interruption.
+        """
+        if resume is not None:
+            self._restore(resume)
+        if not (resume is not None and self.out_of_patience):
+            try:
+                self.train(resume_from_checkpoint=None if resume is None else str(resume))
+            except pickle.UnpicklingError:
+                raise InputError(f"{resume}: damaged; delete {self.args.output_dir} to start anew") from None
+        if self.best is not None and not self.stop_requested:
             state = self._best_state
             if state is None and self.best_path is not None:
                 state = torch.load(self.best_path, map_location="cpu", weights_only=True)
@@ -246,7 +327,27 @@ class MultiDimRewardTrainer(Trainer):
         return np.asarray(self.predict(dataset).predictions)
 
 
-def save_state(state: dict[str, Tensor], path: Path) -> None:
+def label_weight(labels: Tensor, weights: Tensor | None) -> Tensor:
+    """What the labels [B, D] count together in the loss: their number, or the sum of their class weights."""
+    known = labels != IGNORED
+    if weights is None:
+        return known.sum().float()
+    table = (
+        weights.to(labels.device).expand(labels.shape[1], -1)
+        if weights.ndim == 1
+        else weights.to(labels.device)
+    )
+    dimension = torch.arange(labels.shape[1], device=labels.device).expand_as(labels)
+    return (table[dimension, labels.clamp(min=0)] * known).sum()
+
+
+def newest_checkpoint(folder: Path) -> Path | None:
+    """The newest whole checkpoint in ``folder``, or None."""
+    found = [path.parent for path in folder.glob(f"checkpoint-*/{RUN_STATE}")]
+    return max(found, key=lambda path: int(path.name.rsplit("-", 1)[1]), default=None)
+
+
+def save_state(state: dict[str, Any], path: Path) -> None:
     """Write a plain state dict; it replaces the old one only when it is whole.
 
     Raises:

@@ -17,6 +17,7 @@ import numpy as np
 import torch
 from safetensors import SafetensorError
 
+from reward_model import checkpoints
 from reward_model.assembly import label_tensor, model_config, require_known_ids, tell_cut
 from reward_model.backbone import BaseReference, load_backbone, load_base_config, load_tokenizer
 from reward_model.config import BEST_MODEL, TrainConfig
@@ -80,9 +81,11 @@ class Run:
         source: dict[str, Any],
         tell: Notify,
         progress: Progress | None,
+        resume: bool = False,
     ) -> None:
         self.settings, self.rubric, self.reference = settings, rubric, reference
         self.train_texts, self.eval_texts = train_texts, eval_texts
+        self.resume = resume
         self.source, self.tell, self.progress = source, tell, progress
         self.output = Path(settings.output_dir)
 
@@ -91,7 +94,8 @@ class Run:
         folders = [folder for folder in (self.output, *self.output.parents) if not folder.exists()]
         try:
             return self._execute()
-        except BaseException:
+        except BaseException as error:
+            checkpoints.discard_useless(self.output, error)
             for folder in folders:  # only those that are empty go
                 with contextlib.suppress(OSError):
                     folder.rmdir()
@@ -126,6 +130,7 @@ class Run:
             )
         except (OSError, SafetensorError) as error:
             raise InputError(f"{self.output}: cannot be written ({error}); name another --output") from None
+        checkpoints.finish(self.output)
         return TrainOutcome(
             loaded=loaded,
             path=self.output,
@@ -189,24 +194,31 @@ class Run:
         )
         require_known_ids([*train_set.input_ids, *eval_set.input_ids], model.backbone, self.reference)
         tell_cut([*train_set.coverage, *eval_set.coverage], settings.max_length, self.tell)
-        with tempfile.TemporaryDirectory() as scratch:
-            trainer = MultiDimRewardTrainer(
-                model,
-                settings,
-                self.rubric.names,
-                train_dataset=train_set,
-                eval_dataset=eval_set,
-                data_collator=RewardCollator(tokenizer.pad_token_id),
-                processing_class=tokenizer,
-                output_dir=scratch,
-                best_path=self.output / BEST_MODEL,
-                notify=self.tell,
-                progress=self.progress,
-            )
-            trainer.train_best()
-            temperatures = fit_temperatures(
-                trainer.predict_logits(eval_set), label_tensor(self.eval_texts).numpy()
-            )
+        folder, checkpoint = checkpoints.prepare(
+            self.output, settings, self.train_texts, self.eval_texts, resume=self.resume
+        )
+        if self.resume:
+            self.tell(f"从检查点继续：{checkpoint}" if checkpoint else "没有未完成的训练，从头开始")
+        trainer = MultiDimRewardTrainer(
+            model,
+            settings,
+            self.rubric.names,
+            train_dataset=train_set,
+            eval_dataset=eval_set,
+            data_collator=RewardCollator(tokenizer.pad_token_id),
+            processing_class=tokenizer,
+            output_dir=folder,
+            best_path=folder / BEST_MODEL,
+            notify=self.tell,
+            progress=self.progress,
+            checkpoints=True,
+        )
+        with checkpoints.stop_on_sigterm(trainer):
+            trainer.train_best(checkpoint)
+        temperatures = fit_temperatures(
+            trainer.predict_logits(eval_set), label_tensor(self.eval_texts).numpy()
+        )
+        save_state(model.state_dict(), self.output / BEST_MODEL)
         loaded = LoadedModel(model.cpu(), tokenizer, self.rubric, torch.tensor(temperatures))
         return loaded, trainer, temperatures, FITTED_ON
 

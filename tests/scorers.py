@@ -14,6 +14,7 @@ import pytest
 from models import loaded_model, save, write_base
 
 from reward_model import cli
+from reward_model.evaluation import Evaluation
 from reward_model.inference import RewardScorer
 from reward_model.samples import text_key
 
@@ -41,6 +42,16 @@ def write_model(
     loaded = loaded_model(base, **options)
     training = {"metrics": {}, "train_texts": sorted(map(text_key, trained_on)), "validation_texts": []}
     return save(replace(loaded, training=training), folder, base, frozen=False)
+
+
+def few_resamples(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A hundredth of the usual resamples behind each interval, unless a test asks for its own number."""
+    real = Evaluation.__init__
+
+    def init(self: Evaluation, *args: Any, **options: Any) -> None:
+        real(self, *args, **({"n_resamples": 10} | options))
+
+    monkeypatch.setattr(Evaluation, "__init__", init)
 
 
 @dataclass

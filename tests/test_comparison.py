@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import torch
 from models import write_base
-from scorers import finrm
+from scorers import few_resamples, finrm
 from tiny_bert import pair_rows, write_rows
 
 from reward_model import comparison, frozen
@@ -31,7 +31,10 @@ N_WRITERS, PAIRS_A_WRITER = 3, 4
 
 
 @pytest.fixture(autouse=True)
-def own_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+def own_cache_and_quick_bootstrap(
+    tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    few_resamples(monkeypatch)
     monkeypatch.setenv("FINRM_CACHE", str(tmp_path_factory.mktemp("cache")))
 
 
@@ -82,6 +85,8 @@ def rows_of(texts: Sequence[GradedText], writer: str) -> list[int]:
 def test_a_left_out_writers_labels_change_nothing_in_what_is_predicted_for_them(
     texts: list[GradedText], settings: TrainConfig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(frozen, "CALIBRATION_FOLDS", 2)
+    texts = [text for text in texts if text.slices["writer"] != "w2"]
     turned = [
         replace(text, labels=tuple(4 - level for level in text.labels))
         if text.slices["writer"] == "w1"
@@ -104,7 +109,7 @@ def test_heads_and_baselines_are_fitted_without_the_left_out_writers_texts(
     writer_of = {text.text: text.slices["writer"] for text in texts}
     heads: list[tuple[set[str], int]] = []
     learned: list[set[str]] = []
-    real_fold, real_baseline = frozen.fold_probabilities, baselines.fit_predict
+    real_baseline = baselines.fit_predict
 
     def fold(
         model: Any, features: torch.Tensor, rest: Sequence[GradedText], held: torch.Tensor
@@ -113,7 +118,7 @@ def test_heads_and_baselines_are_fitted_without_the_left_out_writers_texts(
         # The features are those of the texts that are said to be learned from.
         assert torch.equal(features, model.features(rest))
         heads.append(({text.slices["writer"] for text in rest}, len(held)))
-        return real_fold(model, features, rest, held)
+        return np.full((len(held), 3, 5), 0.2)
 
     def baseline(name: str, train: Sequence[str], labels: Any, test: Sequence[str], *more: Any) -> Any:
         assert not {writer_of[text] for text in train} & {writer_of[text] for text in test}
@@ -138,6 +143,10 @@ def test_every_text_is_predicted_exactly_once(
         assert n == len(texts)
         return real(parts, n)
 
+    def fold(*given: Any) -> np.ndarray:
+        return np.full((len(given[3]), 3, 5), 0.2)
+
+    monkeypatch.setattr(frozen, "fold_probabilities", fold)
     monkeypatch.setattr(comparison, "join_folds", recorded)
     for values in predictions(texts, settings, monkeypatch).values():
         assert np.allclose(values.sum(-1), 1)

@@ -82,10 +82,8 @@ def quick_write(light: Path, monkeypatch: pytest.MonkeyPatch) -> list[Path]:
 # --- tokenizer ----------------------------------------------------------------------------------------------
 
 
-def test_the_normaliser_agrees_with_the_files_map_on_every_character(
-    folder: Path, packed: PackedModel
-) -> None:
-    normalizer = load_tokenizer(resolve_base("embedded")).backend_tokenizer.normalizer
+def test_the_normaliser_agrees_with_the_files_map_on_every_character(packed: PackedModel) -> None:
+    normalizer = build_tokenizer(packed, kept_pieces(packed.pieces)).normalizer
     every = [chr(code) for code in range(sys.maxunicode + 1) if not 0xD800 <= code < 0xE000]
     apart = [
         (f"U+{ord(character):04X}", found)

@@ -5,14 +5,14 @@ from __future__ import annotations
 import copy
 import json
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from scorers import Ran, finrm, write_model
+from scorers import Ran, few_resamples, finrm, write_model
 from tiny_bert import pair_rows, report_rows, write_rows
 
 from reward_model import evaluation as evaluation_module
@@ -295,15 +295,8 @@ def case(tmp_path_factory: pytest.TempPathFactory) -> Case:
 
 
 @pytest.fixture(autouse=True)
-def quick_bootstrap(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """A hundredth of the resamples, unless a test asks for its own number."""
-    real = Evaluation.__init__
-
-    def init(self: Evaluation, *args: Any, **options: Any) -> None:
-        real(self, *args, **({"n_resamples": 10} | options))
-
-    monkeypatch.setattr(Evaluation, "__init__", init)
-    return
+def quick_bootstrap(monkeypatch: pytest.MonkeyPatch) -> None:
+    few_resamples(monkeypatch)
 
 
 @pytest.fixture

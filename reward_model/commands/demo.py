@@ -60,7 +60,8 @@ def main(arguments: Sequence[str]) -> int:
     step = _Steps(6, console)
 
     def tell(line: str) -> None:
-        console.print(line, markup=False, highlight=False)
+        # Unbroken, so that a path can be copied; the terminal wraps it.
+        console.print(line, markup=False, highlight=False, soft_wrap=True)
 
     output = Path(options.output)
     try:

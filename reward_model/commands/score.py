@@ -11,7 +11,7 @@ from rich.console import Console
 
 from reward_model.arguments import OneLineParser, complain, refuse_overwriting
 from reward_model.errors import InputError
-from reward_model.jsonl import JsonlReader, atomic_writer, dump_line, one_line
+from reward_model.jsonl import JsonlReader, atomic_writer, dump_line
 from reward_model.progress import progress_bar
 from reward_model.reading import read_facts, read_report
 from reward_model.report.score_view import print_score
@@ -98,6 +98,6 @@ def _printer(titles: dict[str, str]) -> Write:
         if request.error is not None:
             complain(request.error)
         else:
-            print_score({**line, "id": one_line(line["id"])}, titles, console)
+            print_score(line, titles, console)
 
     return write

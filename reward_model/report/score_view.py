@@ -11,6 +11,7 @@ from rich.text import Text
 
 from reward_model.report.cjk_wrap import Wrapped
 from reward_model.report.labels_view import bar
+from reward_model.report.validation_view import clean
 
 _BAR_WIDTH = 10
 
@@ -23,7 +24,7 @@ def print_score(line: Mapping[str, Any], titles: Mapping[str, str], console: Con
         titles: dimension names to titles.
         console: where to; 80 columns are enough.
     """
-    console.print(Text(str(line["id"]), style="bold"))
+    console.print(Text(clean(line["id"], 200), style="bold"))
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
     table.add_column("维度", no_wrap=True)
     table.add_column("得分", justify="right", no_wrap=True)
@@ -34,14 +35,17 @@ def print_score(line: Mapping[str, Any], titles: Mapping[str, str], console: Con
         top = len(line["probabilities"][dim]) - 1
         expected = line["expected"][dim]
         table.add_row(
-            titles.get(dim, dim),
+            Text(clean(titles.get(dim, dim), 24)),
             f"{level}/{top}",
             f"{expected:.2f}",
             Text(bar(expected / top, _BAR_WIDTH).ljust(_BAR_WIDTH, "·"), style=_style(expected / top)),
             f"{line['confidence'][dim]:.0%}",
         )
     console.print(table)
-    console.print(f"总分 {line['overall']:.2f}（0-1）  读取 {line['coverage']:.0%}")
+    share = line["coverage"]
+    # 99.7% is not all of it, 0.3% not nothing.
+    read = "100%" if share >= 1 else f"{min(max(share, 0.01), 0.99):.0%}"
+    console.print(f"总分 {line['overall']:.2f}（0-1）  读取 {read}")
     for warning in line["warnings"]:
         console.print(Wrapped(f"注意：{warning}"), style="yellow")
     console.print()
