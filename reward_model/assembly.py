@@ -50,6 +50,15 @@ def model_config(
     )
 
 
+def set_attention_dropout(base_config: Any, value: float | None) -> None:
+    """Set the dropout on attention weights, whatever the architecture calls it; None changes nothing."""
+    if value is None:
+        return
+    for name in ("attention_probs_dropout_prob", "attention_dropout"):
+        if hasattr(base_config, name):
+            setattr(base_config, name, value)
+
+
 def label_tensor(texts: Sequence[GradedText]) -> torch.Tensor:
     """Labels [N, D] of ``texts``."""
     return torch.tensor([text.labels for text in texts], dtype=torch.long)

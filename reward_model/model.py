@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,7 +26,7 @@ from reward_model.errors import InputError
 from reward_model.model_config import FinancialRewardConfig, check_config
 from reward_model.pooling import join_stats, pool_documents, window_stats
 from reward_model.samples import IGNORED
-from reward_model.windows import split_windows
+from reward_model.windows import Windows, split_windows
 
 WINDOW_TOKENS = 8192
 """Tokens (padding included) that the backbone reads at a time; bounds memory, not what is read."""
@@ -135,6 +135,8 @@ class FinancialRewardModel(PreTrainedModel):
     # Trainer would otherwise believe that forward divides by the number of labels in the accumulated batch.
     accepts_loss_kwargs = False
     supports_gradient_checkpointing = True
+    upper: tuple[nn.Module, int]
+    """The part of the backbone above kept activations, and its first layer (``upper.use_upper_part``)."""
     _supports_sdpa = True
     _supports_flash_attn = True
 
@@ -198,15 +200,11 @@ class FinancialRewardModel(PreTrainedModel):
         prefix = "backbone."
         return {name: value for name, value in self.state_dict().items() if not name.startswith(prefix)}
 
-    def encode(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
-        """Pooled features [B, ``feature_width``] in fp32, before standardisation.
-
-        Takes ordinary tokenizer output of any length, padded on either side. What is longer than the
-        backbone's positions is read in overlapping windows; nothing is dropped.
-        """
+    def windows(self, input_ids: Tensor, attention_mask: Tensor) -> Windows:
+        """The windows in which the backbone reads a batch [B, T] of any length, padded on either side."""
         config = self.config
         pad_id = config.base_config.get("pad_token_id")
-        windows = split_windows(
+        return split_windows(
             input_ids,
             attention_mask,
             limit=self.layout.max_positions,
@@ -215,37 +213,72 @@ class FinancialRewardModel(PreTrainedModel):
             suffix=config.suffix_ids,
             pad_id=pad_id if isinstance(pad_id, int) and pad_id >= 0 else 0,
         )
-        lengths = windows.attention_mask.sum(1)
+
+    def encode(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
+        """Pooled features [B, ``feature_width``] in fp32, before standardisation.
+
+        Takes ordinary tokenizer output of any length, padded on either side. What is longer than the
+        backbone's positions is read in overlapping windows; nothing is dropped.
+        """
+        windows = self.windows(input_ids, attention_mask)
+
+        def read(rows: Tensor, width: int, mask: Tensor) -> list[Tensor]:
+            return self.hidden_states(windows.input_ids[rows, :width], mask, self.config.pool_layers)
+
+        return self._pool(windows.attention_mask, windows.owned, windows.document, len(input_ids), read)
+
+    def encode_prepared(self, prepared: Mapping[str, Tensor], n_documents: int) -> Tensor:
+        """The same from activations of a lower layer (:mod:`reward_model.upper`), with gradients above it."""
+        part, first = self.upper
+        layers = [layer if layer < 0 else layer - first for layer in self.config.pool_layers]
+
+        def read(rows: Tensor, width: int, mask: Tensor) -> list[Tensor]:
+            return self._run(part, {"inputs_embeds": prepared["hidden"][rows, :width].float()}, mask, layers)
+
+        mask, owned = prepared["attention_mask"], prepared["owned"]
+        return self._pool(mask, owned, prepared["document"], n_documents, read)
+
+    def _pool(
+        self,
+        mask: Tensor,
+        owned: Tensor,
+        document: Tensor,
+        n_documents: int,
+        read: Callable[[Tensor, int, Tensor], list[Tensor]],
+    ) -> Tensor:
+        config = self.config
+        lengths = mask.sum(1)
         # Windows of like length are read together, so that little of what is read is padding.
         order = torch.argsort(lengths, stable=True)
         parts: list[list[Any]] = [[] for _ in config.pool_layers]
         for rows in _token_batches(order, lengths):
             width = int(lengths[rows].max())
-            mask = windows.attention_mask[rows, :width]
-            owned, document = windows.owned[rows, :width], windows.document[rows]
-            layers = self._hidden_states(windows.input_ids[rows, :width], mask)
-            for part, hidden in zip(parts, layers, strict=True):
-                part.append(window_stats(hidden, mask, owned, document, config.pooling, config.pool_stats))
+            part_mask, part_owned, part_of = mask[rows, :width], owned[rows, :width], document[rows]
+            for part, hidden in zip(parts, read(rows, width, part_mask), strict=True):
+                part.append(
+                    window_stats(hidden, part_mask, part_owned, part_of, config.pooling, config.pool_stats)
+                )
         return torch.cat(
-            [pool_documents(join_stats(p), len(input_ids), config.pooling, config.pool_stats) for p in parts],
+            [pool_documents(join_stats(p), n_documents, config.pooling, config.pool_stats) for p in parts],
             dim=-1,
         )
 
-    def _hidden_states(self, input_ids: Tensor, mask: Tensor) -> list[Tensor]:
+    def hidden_states(self, input_ids: Tensor, mask: Tensor, layers: Sequence[int]) -> list[Tensor]:
+        """Hidden states [W, L, H] of the ``layers`` (0 is the embeddings) for windows padded on the right."""
+        return self._run(self.backbone, {"input_ids": input_ids}, mask, layers)
+
+    def _run(
+        self, backbone: Any, inputs: dict[str, Tensor], mask: Tensor, layers: Sequence[int]
+    ) -> list[Tensor]:
         options: dict[str, Any] = {}
         if self.layout.takes_positions:
             # Given, not derived from ids: RoBERTa would take a token equal to its padding token for padding.
-            positions = (
-                torch.arange(input_ids.shape[1], device=input_ids.device) + self.layout.position_offset
-            )
-            options["position_ids"] = positions.expand_as(input_ids)
-        layers = self.config.pool_layers
-        every = layers != [-1]
+            positions = torch.arange(mask.shape[1], device=mask.device) + self.layout.position_offset
+            options["position_ids"] = positions.expand_as(mask)
+        every = list(layers) != [-1]
         if self.layout.takes_cache:
             options["use_cache"] = False
-        output = self.backbone(
-            input_ids=input_ids, attention_mask=mask, output_hidden_states=every, **options
-        )
+        output = backbone(attention_mask=mask, output_hidden_states=every, **inputs, **options)
         if not every:
             return [output.last_hidden_state]
         return [output.hidden_states[layer] for layer in layers]
@@ -287,6 +320,7 @@ class FinancialRewardModel(PreTrainedModel):
         *,
         token_type_ids: Tensor | None = None,
         features: Tensor | None = None,
+        prepared: Mapping[str, Tensor] | None = None,
         evidence: Tensor | None = None,
         evidence_mask: Tensor | None = None,
         return_dict: bool | None = None,
@@ -299,9 +333,14 @@ class FinancialRewardModel(PreTrainedModel):
             labels: [B, D], levels or -100.
             token_type_ids: ignored (BERT's tokenizer brings them): a text is one segment.
             features: [B, ``feature_width``] from :meth:`encode`, instead of ``input_ids``.
+            prepared: activations instead of ``input_ids`` (see :meth:`encode_prepared`), with ``labels``.
             evidence, evidence_mask: see :meth:`classify`.
             return_dict: ignored; the output is always a :class:`RewardModelOutput`.
         """
+        if features is None and prepared is not None:
+            if labels is None:
+                raise ValueError("prepared activations need labels beside them")
+            features = self.encode_prepared(prepared, len(labels))
         if features is None:
             if input_ids is None:
                 raise ValueError("give input_ids or features")

@@ -18,7 +18,13 @@ import torch
 from safetensors import SafetensorError
 
 from reward_model import checkpoints
-from reward_model.assembly import label_tensor, model_config, require_known_ids, tell_cut
+from reward_model.assembly import (
+    label_tensor,
+    model_config,
+    require_known_ids,
+    set_attention_dropout,
+    tell_cut,
+)
 from reward_model.backbone import BaseReference, load_backbone, load_base_config, load_tokenizer
 from reward_model.config import BEST_MODEL, TrainConfig
 from reward_model.dataset_multidim import MultiDimRewardDataset, RewardCollator
@@ -31,7 +37,14 @@ from reward_model.modeldir import Calibration, LoadedModel, save_model
 from reward_model.rubric import Rubric
 from reward_model.samples import GradedText, text_key
 from reward_model.stats.calibration import fit_temperatures
-from reward_model.trainer import MultiDimRewardTrainer, Notify, Progress, save_state
+from reward_model.trainer import MultiDimRewardTrainer, Notify, Progress, save_state, wants_bf16
+from reward_model.upper import (
+    ActivationDataset,
+    activations,
+    collate_activations,
+    first_trained,
+    use_upper_part,
+)
 
 FITTED_ON = "fitted on the validation texts, which also chose the best epoch"
 
@@ -177,6 +190,7 @@ class Run:
         settings = self.settings
         base_config = load_base_config(self.reference)
         tokenizer = load_tokenizer(self.reference)
+        set_attention_dropout(base_config, settings.attention_dropout)
         set_seed(settings.seed)
         model = FinancialRewardModel(
             model_config(settings, self.rubric, base_config, self.reference, tokenizer),
@@ -194,6 +208,12 @@ class Run:
         )
         require_known_ids([*train_set.input_ids, *eval_set.input_ids], model.backbone, self.reference)
         tell_cut([*train_set.coverage, *eval_set.coverage], settings.max_length, self.tell)
+        train_items: Any = train_set
+        eval_items: Any = eval_set
+        collator: Any = RewardCollator(tokenizer.pad_token_id)
+        if settings.trainable_layers is not None:
+            train_items, eval_items = self._prepared(model, train_set, eval_set, tokenizer.pad_token_id)
+            collator = collate_activations
         folder, checkpoint = checkpoints.prepare(
             self.output, settings, self.train_texts, self.eval_texts, resume=self.resume
         )
@@ -203,9 +223,9 @@ class Run:
             model,
             settings,
             self.rubric.names,
-            train_dataset=train_set,
-            eval_dataset=eval_set,
-            data_collator=RewardCollator(tokenizer.pad_token_id),
+            train_dataset=train_items,
+            eval_dataset=eval_items,
+            data_collator=collator,
             processing_class=tokenizer,
             output_dir=folder,
             best_path=folder / BEST_MODEL,
@@ -216,11 +236,39 @@ class Run:
         with checkpoints.stop_on_sigterm(trainer):
             trainer.train_best(checkpoint)
         temperatures = fit_temperatures(
-            trainer.predict_logits(eval_set), label_tensor(self.eval_texts).numpy()
+            trainer.predict_logits(eval_items), label_tensor(self.eval_texts).numpy()
         )
         save_state(model.state_dict(), self.output / BEST_MODEL)
         loaded = LoadedModel(model.cpu(), tokenizer, self.rubric, torch.tensor(temperatures))
         return loaded, trainer, temperatures, FITTED_ON
+
+    def _prepared(
+        self,
+        model: FinancialRewardModel,
+        train_set: MultiDimRewardDataset,
+        eval_set: MultiDimRewardDataset,
+        pad_id: int,
+    ) -> tuple[ActivationDataset, ActivationDataset]:
+        assert self.settings.trainable_layers is not None
+        first = first_trained(model.backbone, self.settings.trainable_layers)
+        use_upper_part(model, first)
+        self.tell(f"冻结前 {first} 层，其激活只计算一次 ...")
+        sequences = [*train_set.input_ids, *eval_set.input_ids]
+        if torch.cuda.is_available():
+            model.to("cuda")
+        kept = activations(
+            model,
+            sequences,
+            first,
+            pad_id=pad_id,
+            bf16=wants_bf16(self.settings),
+            progress=self.progress,
+        )
+        n = len(train_set)
+        return (
+            ActivationDataset(kept[:n], label_tensor(self.train_texts)),
+            ActivationDataset(kept[n:], label_tensor(self.eval_texts)),
+        )
 
     def _facts(
         self, trainer: MultiDimRewardTrainer, best_epoch: int | None, seconds: float

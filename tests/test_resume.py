@@ -23,6 +23,7 @@ from reward_model.training import TrainOutcome
 
 SETTINGS = {
     "num_epochs": 4,
+    "precision": "fp32",
     "batch_size": 4,
     "learning_rate": 3e-3,
     "dropout": 0.3,

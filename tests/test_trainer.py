@@ -81,6 +81,7 @@ def gradients(base: Path, texts: list[GradedText], folder: Path, batch: int, acc
         # Too small to move the weights, so that every step's gradients are those of the first weights.
         learning_rate=1e-30,
         dropout=0.0,
+        precision="fp32",
     )
     torch.manual_seed(0)
     model = FinancialRewardModel(base_model_name=str(base), dropout=0.0)
