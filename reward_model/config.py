@@ -70,8 +70,10 @@ class TrainConfig(BaseModel):
     warmup_ratio: Annotated[float, Field(ge=0, lt=1)] = 0.1
     window_overlap: Annotated[int, Field(ge=0)] = 64
     """Tokens that neighbouring windows share when a text is longer than the backbone's positions."""
-    class_weights: tuple[Weight, ...] | tuple[tuple[Weight, ...], ...] | None = None
-    """Weights of the levels in the loss, [K] or [D, K]."""
+    group_by_length: bool = False
+    """Put texts of like length into a batch: less padding, batches less mixed."""
+    class_weights: Literal["balanced"] | tuple[Weight, ...] | tuple[tuple[Weight, ...], ...] | None = None
+    """Weights of the levels in the loss, [K] or [D, K]; "balanced" takes them from the training labels."""
     seed: Annotated[int, Field(ge=0, lt=2**32)] = 42
     val_fraction: Annotated[float, Field(ge=0, lt=1)] = 0.2
     """Share of the groups held out for validation where no validation file is given. 0 trains on everything
@@ -95,6 +97,8 @@ class TrainConfig(BaseModel):
 
     @model_validator(mode="after")
     def _consistent(self) -> TrainConfig:
+        if self.group_by_length and (self.freeze_backbone or self.trainable_layers is not None):
+            raise ValueError("group_by_length needs all layers trained; elsewhere there is no text to read")
         if self.freeze_backbone and self.trainable_layers is not None:
             raise ValueError("freeze_backbone trains no layer; leave trainable_layers out")
         if self.pool_stats != ("mean",) and self.pooling != "mean":

@@ -5,7 +5,9 @@ Run ``uv run python reward_model/dataset_multidim.py FILE`` for the distribution
 
 from __future__ import annotations
 
+import hashlib
 import sys
+from array import array
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -13,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from reward_model.arguments import OneLineParser, complain, run
 from reward_model.backbone import special_ids
+from reward_model.content_cache import ContentCache
 from reward_model.errors import InputError
 from reward_model.jsonl import JsonlReader
 from reward_model.rubric import Rubric, load_rubric
@@ -68,8 +71,8 @@ class MultiDimRewardDataset:
     """One item a text: both sides of every pair, and single reports.
 
     Items are ``{"input_ids": list[int], "labels": list[int]}``; labels are levels in rubric order, -100 where
-    there is none. Texts are tokenised once, when the dataset is built, and cut at ``max_length`` tokens
-    (special tokens included); ``coverage`` tells what share of each text's tokens was kept.
+    there is none. Texts are tokenised once (what was tokenised before is found by content) and cut at
+    ``max_length`` tokens (special tokens included); ``coverage`` tells what share of each text was kept.
 
     Args:
         data: a JSON Lines file, or texts already read.
@@ -90,9 +93,8 @@ class MultiDimRewardDataset:
     ) -> None:
         self.rubric = rubric or load_rubric()
         self.texts = _texts(data, self.rubric)
-        encoded = encode_texts(
-            tokenizer, [model_input(text, include_prompt) for text in self.texts], max_length
-        )
+        inputs = [model_input(text, include_prompt) for text in self.texts]
+        encoded = encode_texts(tokenizer, inputs, max_length, token_cache(tokenizer, max_length))
         self.input_ids = encoded[0]
         self.coverage = encoded[1]
 
@@ -128,19 +130,44 @@ class PairwiseMultiDimDataset:
         return {"chosen": self.items[chosen], "rejected": self.items[rejected]}
 
 
+def token_cache(tokenizer: Any, max_length: int) -> ContentCache | None:
+    """A cache for :func:`encode_texts` with these two; None if the tokenizer can't be told by content."""
+    backend = getattr(tokenizer, "backend_tokenizer", None)
+    if backend is None:
+        return None
+    key = hashlib.sha256(f"{max_length}\n{backend.to_str()}".encode()).hexdigest()
+    return ContentCache("tokens", key)
+
+
 def encode_texts(
-    tokenizer: Any, texts: Sequence[str], max_length: int
+    tokenizer: Any, texts: Sequence[str], max_length: int, cache: ContentCache | None = None
 ) -> tuple[list[list[int]], list[float]]:
-    """Token ids of each text, cut at ``max_length``, and the share of its tokens that was kept."""
+    """Token ids of each text, cut at ``max_length``, and the share of its tokens that was kept.
+
+    ``cache`` (:func:`token_cache`) is looked into first and keeps what is new.
+    """
+    behind = len(special_ids(tokenizer)[1])
+    keys = [hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest() for text in texts] if cache else []
+    known = cache.get(keys) if cache else {}
     ids: list[list[int]] = []
     coverage: list[float] = []
-    behind = len(special_ids(tokenizer)[1])
-    for text in texts:
-        # Not cut by the tokenizer: how long the whole is tells what share was read.
-        full = tokenizer(text, truncation=False, verbose=False)["input_ids"]
-        cut = full if len(full) <= max_length else full[: max_length - behind] + full[len(full) - behind :]
+    fresh: dict[bytes, bytes] = {}
+    for index, text in enumerate(texts):
+        kept = array("I")
+        if cache and keys[index] in known:
+            kept.frombytes(known[keys[index]])
+            length, cut = kept[0], kept[1:].tolist()
+        else:
+            # Not cut by the tokenizer: how long the whole is tells what share was read.
+            full = tokenizer(text, truncation=False, verbose=False)["input_ids"]
+            length = len(full)
+            cut = full if length <= max_length else full[: max_length - behind] + full[length - behind :]
+            if cache:
+                fresh[keys[index]] = array("I", [length, *cut]).tobytes()
         ids.append(cut)
-        coverage.append(len(cut) / len(full) if full else 1.0)
+        coverage.append(len(cut) / length if length else 1.0)
+    if cache:
+        cache.put(fresh)
     return ids, coverage
 
 

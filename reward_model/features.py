@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import json
-import sqlite3
 from collections.abc import Callable, Sequence
-from contextlib import closing
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from reward_model.content_cache import ContentCache
 from reward_model.dataset_multidim import pad_batch
-from reward_model.embedded import cache_dir
 from reward_model.model import FinancialRewardModel
 from reward_model.window_plan import token_batches
 
@@ -30,42 +28,22 @@ def backbone_sha256(backbone: torch.nn.Module) -> str:
 
 
 class FeatureCache:
-    """Feature vectors on disk under (what computes them, token ids). Safe for several processes at once.
-
-    A cache that can't be opened or is damaged is done without; it never fails a run.
-    """
+    """Feature vectors on disk under (what computes them, token ids)."""
 
     def __init__(self, key: str) -> None:
-        self._path = cache_dir() / "features" / f"{key[:32]}.sqlite"
-
-    def _connect(self) -> sqlite3.Connection:
-        self._path.parent.mkdir(parents=True, exist_ok=True)
-        connection = sqlite3.connect(self._path, timeout=30)
-        connection.execute("PRAGMA journal_mode=WAL")
-        connection.execute("CREATE TABLE IF NOT EXISTS features (id BLOB PRIMARY KEY, vector BLOB NOT NULL)")
-        return connection
+        self._kept = ContentCache("features", key)
 
     def get(self, ids: Sequence[bytes], width: int) -> dict[bytes, Tensor]:
         """Those of ``ids`` that are there, as fp32 vectors of ``width``."""
-        found: dict[bytes, Tensor] = {}
-        try:
-            with closing(self._connect()) as connection:
-                for key in ids:
-                    row = connection.execute("SELECT vector FROM features WHERE id = ?", (key,)).fetchone()
-                    if row and len(row[0]) == 4 * width:
-                        found[key] = torch.frombuffer(bytearray(row[0]), dtype=torch.float32)
-        except (sqlite3.Error, OSError):
-            return {}
-        return found
+        return {
+            key: torch.frombuffer(bytearray(value), dtype=torch.float32)
+            for key, value in self._kept.get(ids).items()
+            if len(value) == 4 * width
+        }
 
     def put(self, vectors: dict[bytes, Tensor]) -> None:
         """Add ``vectors``."""
-        rows = [(key, value.contiguous().numpy().tobytes()) for key, value in vectors.items()]
-        try:
-            with closing(self._connect()) as connection, connection:
-                connection.executemany("INSERT OR REPLACE INTO features VALUES (?, ?)", rows)
-        except (sqlite3.Error, OSError):
-            return
+        self._kept.put({key: value.contiguous().numpy().tobytes() for key, value in vectors.items()})
 
 
 def _text_key(ids: Sequence[int]) -> bytes:

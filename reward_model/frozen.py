@@ -12,7 +12,7 @@ import torch
 from reward_model.assembly import label_tensor, model_config, require_known_ids, tell_cut
 from reward_model.backbone import BaseReference, load_backbone, load_base_config, load_tokenizer
 from reward_model.config import TrainConfig
-from reward_model.dataset_multidim import encode_texts, model_input
+from reward_model.dataset_multidim import encode_texts, model_input, token_cache
 from reward_model.features import FeatureCache, backbone_sha256, cache_key, compute_features
 from reward_model.heads import FeatureDataset, collate_features, cross_fitted_logits, new_heads
 from reward_model.model import FinancialRewardModel
@@ -54,7 +54,8 @@ class FrozenFeatures:
         """Features [N, F] of ``texts``, from the cache where it has them."""
         settings = self.settings
         inputs = [model_input(text, settings.include_prompt) for text in texts]
-        ids, coverage = encode_texts(self.tokenizer, inputs, settings.max_length)
+        kept = token_cache(self.tokenizer, settings.max_length)
+        ids, coverage = encode_texts(self.tokenizer, inputs, settings.max_length, kept)
         require_known_ids(ids, self.model.backbone, self.reference)
         tell_cut(coverage, settings.max_length, self.tell)
         bf16 = wants_bf16(settings)

@@ -7,6 +7,7 @@ corpus that comes with the package, and says which.
 from __future__ import annotations
 
 import sys
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -55,7 +56,7 @@ def check_rubric(settings: TrainConfig, rubric: Rubric) -> None:
 def check_class_weights(settings: TrainConfig) -> None:
     """Raise :class:`InputError` unless the class weights are [K] or [D, K], each row with one above 0."""
     weights = settings.class_weights
-    if weights is None:
+    if weights is None or isinstance(weights, str):
         return
     n_dimensions, n_classes = settings.num_dimensions, settings.num_classes
     rows = [row for row in weights if isinstance(row, tuple)]
@@ -125,10 +126,32 @@ def train(
     _require_scores(train_texts, "training", "judge the data first (finrm judge)")
     if eval_texts:
         _require_scores(eval_texts, "validation", "name scored --eval-data, or another --seed")
+    if settings.class_weights == "balanced":
+        weights = balanced_weights([text.labels for text in train_texts], settings.num_classes)
+        settings = settings.model_copy(update={"class_weights": weights})
+        tell(f"类别权重（按训练标签）：{[[round(w, 2) for w in row] for row in weights]}")
     from reward_model.training import Run
 
     run = Run(settings, rubric, reference, list(train_texts), eval_texts, source, tell, progress, resume)
     return run.execute()
+
+
+def balanced_weights(labels: Sequence[Sequence[int]], num_classes: int) -> tuple[tuple[float, ...], ...]:
+    """Weights [D, K] under which every level that occurs counts alike: n / (levels that occur x count).
+
+    The formula is scikit-learn's ``class_weight="balanced"``, a dimension; a level that never occurs gets 1.
+    """
+    table = []
+    for column in zip(*labels, strict=True):
+        known = [level for level in column if level != IGNORED]
+        counts = Counter(known)
+        table.append(
+            tuple(
+                len(known) / (len(counts) * counts[level]) if counts[level] else 1.0
+                for level in range(num_classes)
+            )
+        )
+    return tuple(table)
 
 
 def _source(key: str, path: str | Path) -> dict[str, Any]:

@@ -148,6 +148,7 @@ class MultiDimRewardTrainer(Trainer):
             eval_strategy="epoch" if eval_dataset is not None else "no",
             save_strategy="epoch" if checkpoints else "no",
             save_total_limit=2,
+            train_sampling_strategy="group_by_length" if config.group_by_length else "random",
             logging_strategy="no",
             report_to="none",
             disable_tqdm=True,

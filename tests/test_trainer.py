@@ -387,3 +387,55 @@ def test_shuffled_labels_score_no_better_than_chance(base: Path, tmp_path: Path)
     # 360 guesses among five levels: 0.2, with a standard error of 0.02.
     assert by_chance == pytest.approx(0.2, abs=0.07)
     assert learned > 0.5
+
+
+def test_balanced_weights_are_scikit_learns_in_each_dimension() -> None:
+    from sklearn.utils.class_weight import compute_class_weight
+
+    from reward_model.train_multidim import balanced_weights
+
+    rows = [(0, 4, IGNORED), (0, 4, 2), (1, 4, 2), (3, 0, IGNORED), (0, 1, 4)]
+    weights = balanced_weights(rows, 5)
+    for d, column in enumerate(zip(*rows, strict=True)):
+        known = np.array([level for level in column if level != IGNORED])
+        expected = dict(
+            zip(
+                np.unique(known),
+                compute_class_weight("balanced", classes=np.unique(known), y=known),
+                strict=True,
+            )
+        )
+        assert weights[d] == pytest.approx([expected.get(level, 1.0) for level in range(5)])
+
+
+@pytest.mark.parametrize("changes", [{"class_weights": "balanced"}, {"group_by_length": True}])
+def test_options_from_the_data_train_a_model(base: Path, tmp_path: Path, changes: dict[str, Any]) -> None:
+    texts = texts_of(tmp_path, report_rows(12))
+    outcome = train(settings(base, tmp_path / "out", num_epochs=1, **changes), train_texts=texts)
+    weights = outcome.loaded.model.config.class_weights
+    assert (weights is not None) == ("class_weights" in changes)
+    if weights:
+        assert torch.tensor(weights).shape == (3, 5)
+
+
+def test_texts_are_tokenised_once_and_found_by_content(
+    base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FINRM_CACHE", str(tmp_path / "cache"))
+    tokenizer = load_tokenizer_of(base)
+    texts = texts_of(tmp_path, report_rows(4))
+    first = MultiDimRewardDataset(texts, tokenizer, 16)
+
+    class NoCall:
+        def __init__(self) -> None:
+            self.backend_tokenizer = tokenizer.backend_tokenizer
+
+        def __call__(self, text: str, **options: Any) -> Any:
+            assert text == "一", "tokenised again"  # asked only for its special tokens
+            return tokenizer(text, **options)
+
+    again = MultiDimRewardDataset(texts, NoCall(), 16)
+    assert again.input_ids == first.input_ids
+    assert again.coverage == first.coverage
+    with pytest.raises(AssertionError, match="tokenised again"):
+        MultiDimRewardDataset(texts, NoCall(), 17)
