@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Any
+import random
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -12,6 +14,23 @@ from reward_model.evaluation import Evaluation, System, baseline_systems, join_f
 from reward_model.rubric import Rubric
 from reward_model.samples import GradedText, leave_one_out
 
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from reward_model.frozen import FrozenFeatures
+
+INNER_FOLDS = 3
+OPTIONS: tuple[dict[str, Any], ...] = (
+    {},
+    {"num_epochs": 30},
+    {"weight_decay": 0.1},
+    {"learning_rate": 3e-4, "num_epochs": 30},
+    {"dropout": 0.2},
+    {"pool_layers": (-1,)},
+    {"pool_stats": ("mean", "std", "max")},
+)
+"""What ``finrm compare --nested`` lets each fold choose among, as changes to the preset "frozen"."""
+
 
 def compare(
     texts: Sequence[GradedText],
@@ -19,6 +38,8 @@ def compare(
     settings: TrainConfig,
     *,
     by: str = "writer",
+    options: Sequence[Mapping[str, Any]] = ({},),
+    shuffle_labels: bool = False,
     notify: Callable[[str], None] | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> tuple[dict[str, Any], Evaluation]:
@@ -31,10 +52,15 @@ def compare(
         texts, rubric: the graded texts and what they were graded by.
         settings: must have ``freeze_backbone``.
         by: a slice: writer, industry, degradation or severity.
+        options: changes to ``settings`` to choose among. Each fold chooses for itself, by cross-validation
+            inside its training part (``INNER_FOLDS`` folds by group, mean QWK), so that no text has a say in
+            the options that it is predicted with.
+        shuffle_labels: a control: training labels are handed out at random, and figures must drop to chance.
         notify, progress: as for training.
 
     Returns:
-        The result as of ``evaluate --json``, with ``folds`` (texts a fold) and ``split``; and the evaluation.
+        The result as of ``evaluate --json``, with ``folds`` (texts a fold), ``split`` and, where there
+        was a choice, ``chosen`` (the options of each fold); and the evaluation.
 
     Raises:
         InputError: if there are fewer than two values, or the backbone isn't frozen.
@@ -49,19 +75,29 @@ def compare(
     unnamed = sum(not text.slices.get(by) for text in texts)
     texts = [text for text in texts if text.slices.get(by)]
     folds = list(leave_one_out(texts, by))
-    frozen = FrozenFeatures(
-        settings, rubric, resolve_base(settings.base_model_name, notify=notify), tell, progress
-    )
+    base = resolve_base(settings.base_model_name, notify=notify)
+    candidates = [
+        FrozenFeatures(settings.model_copy(update=dict(change)), rubric, base, tell, progress)
+        for change in options
+    ]
     tell("计算特征（按内容缓存） ...")
-    features = frozen.features(texts)
+    features = [candidate.features(texts) for candidate in candidates]
     row_of = {id(text): row for row, text in enumerate(texts)}
     parts = []
+    chosen: dict[str, Mapping[str, Any]] = {}
     for done, (value, rest, held) in enumerate(folds):
-        train_rows, test_rows = ([row_of[id(text)] for text in part] for part in (rest, held))
-        probabilities = fold_probabilities(frozen, features[train_rows], rest, features[test_rows])
+        rows, test_rows = ([row_of[id(text)] for text in part] for part in (rest, held))
+        if shuffle_labels:
+            rest = _shuffled(rest, settings.seed)
+        best = _choose(candidates, [matrix[rows] for matrix in features], rest, rubric)
+        chosen[value] = options[best]
+        probabilities = fold_probabilities(
+            candidates[best], features[best][rows], rest, features[best][test_rows]
+        )
         model = System("model", {"zh": "模型", "en": "model"}, probabilities)
         parts.append((np.array(test_rows), [model, *baseline_systems(rest, held, rubric, settings.seed)]))
-        tell(f"留出 {value}：训练 {len(rest)} 篇，预测 {len(held)} 篇（{done + 1}/{len(folds)}）")
+        note = f"，选用 {dict(options[best]) or '预设'}" if len(options) > 1 else ""
+        tell(f"留出 {value}：训练 {len(rest)} 篇，预测 {len(held)} 篇（{done + 1}/{len(folds)}）{note}")
     model, *others = join_folds(parts, len(texts))
     evaluation = Evaluation(texts, rubric, seed=settings.seed)
     result = evaluation.result(model, others)
@@ -69,9 +105,41 @@ def compare(
     result["folds"] = {value: len(held) for value, _, held in folds}
     result["seed"] = settings.seed
     result["evidence"] = "off"
+    if len(options) > 1:
+        result["chosen"] = {value: dict(change) for value, change in chosen.items()}
     result["warnings"] = []
+    if shuffle_labels:
+        result["warnings"].append("训练标签已打乱，仅作对照 (control: the training labels were shuffled)")
     if unnamed:
         result["warnings"].append(
             f"{unnamed} 篇没有 {by}，未计入 ({unnamed} texts name no {by} and were left out)"
         )
     return result, evaluation
+
+
+def _choose(
+    candidates: Sequence[FrozenFeatures],
+    features: Sequence[Tensor],
+    texts: Sequence[GradedText],
+    rubric: Rubric,
+) -> int:
+    """The candidate with the highest mean QWK in cross-validation over ``texts``; of equal ones the first."""
+    if len(candidates) == 1:
+        return 0
+    from reward_model.assembly import label_tensor
+    from reward_model.trainer import level_figures
+
+    labels = label_tensor(texts)
+    groups = [text.group for text in texts]
+    scores = []
+    for candidate, matrix in zip(candidates, features, strict=True):
+        logits = candidate.cross_fitted(matrix, labels, groups, INNER_FOLDS)
+        found = level_figures(logits, labels.numpy(), rubric.names)
+        scores.append(float(np.mean([found.get(f"qwk_{name}", 0.0) for name in rubric.names])))
+    return int(np.argmax(scores))
+
+
+def _shuffled(texts: Sequence[GradedText], seed: int) -> list[GradedText]:
+    labels = [text.labels for text in texts]
+    random.Random(seed).shuffle(labels)
+    return [replace(text, labels=label) for text, label in zip(texts, labels, strict=True)]

@@ -93,15 +93,21 @@ class FrozenFeatures:
             trainer.train_best()
         return trainer
 
+    def cross_fitted(
+        self, features: torch.Tensor, labels: torch.Tensor, groups: Sequence[str], n_folds: int
+    ) -> np.ndarray:
+        """Logits [N, D, K] of heads that had not seen the text's group."""
+        return cross_fitted_logits(
+            lambda x, y: self.fit(x, y).model.cpu(), features, labels, groups, n_folds=n_folds
+        )
+
     def calibrate(
         self, features: torch.Tensor, labels: torch.Tensor, groups: Sequence[str]
     ) -> tuple[np.ndarray, str]:
         """Temperatures [D] fitted on logits of heads that had not seen the text's group; 1 with one group."""
         if len(set(groups)) < 2:
             return np.ones(labels.shape[1]), "not fitted, as all texts belong to one group"
-        logits = cross_fitted_logits(
-            lambda x, y: self.fit(x, y).model.cpu(), features, labels, groups, n_folds=CALIBRATION_FOLDS
-        )
+        logits = self.cross_fitted(features, labels, groups, CALIBRATION_FOLDS)
         how = f"cross-fitted on the training texts in {CALIBRATION_FOLDS} folds by group"
         return fit_temperatures(logits, labels.numpy()), how
 

@@ -224,3 +224,39 @@ def test_compare_prints_json_and_a_page_and_names_its_folds(
     assert set(result["baselines"]) == set(baselines.BASELINES)
     assert "leave one industry out" in page.read_text(encoding="utf-8")
     assert finrm(capfd, *arguments, "--skip-bad").code == 0
+
+
+def test_a_fold_chooses_its_options_without_the_left_out_writer(
+    texts: list[GradedText], settings: TrainConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[set[str]] = []
+    choose = comparison._choose
+
+    def watched(candidates: Any, features: Any, rest: Sequence[GradedText], rubric: Any) -> int:
+        seen.append({text.slices["writer"] for text in rest})
+        assert all(len(matrix) == len(rest) for matrix in features)
+        return choose(candidates, features, rest, rubric)
+
+    monkeypatch.setattr(comparison, "_choose", watched)
+    options = ({}, {"num_epochs": 1}, {"pool_stats": ("mean", "max")})
+    result, _ = compare(texts, RUBRIC, settings, options=options)
+    assert seen == [{"w1", "w2"}, {"w0", "w2"}, {"w0", "w1"}]
+    assert set(result["chosen"]) == {"w0", "w1", "w2"}
+    assert all(change in [dict(option) for option in options] for change in result["chosen"].values())
+
+
+def test_the_best_of_the_options_is_chosen(base: Path, texts: list[GradedText]) -> None:
+    flags = {"base_model_name": str(base), "num_epochs": 40, "learning_rate": 1e-2, "max_length": 64}
+    settings = settings_from(config, flags, preset="frozen")
+    # With a learning rate of next to nothing the heads stay as they were drawn.
+    idle = {"learning_rate": 1e-12}
+    result, _ = compare(texts, RUBRIC, settings, options=(idle, {}))
+    assert list(result["chosen"].values()).count({}) >= 2
+
+
+def test_shuffled_training_labels_say_so_and_leave_the_left_out_ones_alone(
+    texts: list[GradedText], settings: TrainConfig
+) -> None:
+    result, evaluation = compare(texts, RUBRIC, settings, shuffle_labels=True)
+    assert "shuffled" in result["warnings"][0]
+    assert evaluation.labels.tolist() == [list(text.labels) for text in texts]

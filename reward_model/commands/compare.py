@@ -22,10 +22,16 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--rubric", default="financial", help="name or YAML file")
     parser.add_argument("--seed", type=seed, default=42, help="(default 42)")
     parser.add_argument("--precision", choices=("fp32", "bf16", "auto"), default="fp32", help="of the base")
+    parser.add_argument(
+        "--nested", action="store_true", help="let each fold choose its options inside its training part"
+    )
+    parser.add_argument(
+        "--shuffle-labels", action="store_true", help="control: shuffled training labels must give chance"
+    )
     add_outputs(parser)
     options = parser.parse_args(arguments)
     refuse_overwriting([options.data], [options.json, options.html])
-    from reward_model.comparison import compare
+    from reward_model.comparison import OPTIONS, compare
     from reward_model.evaluation import left_out, read_graded
     from reward_model.rubric import load_rubric
     from reward_model.samples import corpus_path
@@ -43,7 +49,14 @@ def main(arguments: Sequence[str]) -> int:
     texts, bad_lines = read_graded(data, rubric)
     with progress_bar("比较") as progress:
         result, evaluation = compare(
-            texts, rubric, settings, by=options.by, notify=complain, progress=progress
+            texts,
+            rubric,
+            settings,
+            by=options.by,
+            options=OPTIONS if options.nested else ({},),
+            shuffle_labels=options.shuffle_labels,
+            notify=complain,
+            progress=progress,
         )
     result["data"], result["bad_lines"] = str(data), bad_lines
     if bad_lines:
