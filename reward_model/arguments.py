@@ -16,6 +16,8 @@ MODEL_EXTRA = frozenset(
     {"torch", "transformers", "tokenizers", "safetensors", "sklearn", "scipy", "accelerate", "filelock"}
 )
 """Packages of the extra ``[model]``; commands that need no model work without them."""
+OTHER_EXTRAS = {"onnxruntime": "onnx", "onnx": "export", "onnxscript": "export"}
+"""Packages of further extras."""
 
 
 class OneLineParser(argparse.ArgumentParser):
@@ -88,7 +90,9 @@ def run(function: Callable[[Sequence[str] | None], int], arguments: Sequence[str
         complain("interrupted")
         return 130
     except ModuleNotFoundError as error:
-        if (error.name or "").split(".")[0] not in MODEL_EXTRA:
+        package = (error.name or "").split(".")[0]
+        extra = "model" if package in MODEL_EXTRA else OTHER_EXTRAS.get(package)
+        if extra is None:
             raise
-        complain(f"this command needs {error.name}; install it with: pip install 'reward-model[model]'")
+        complain(f"this command needs {error.name}; install it with: pip install 'reward-model[{extra}]'")
         return InputError.exit_code

@@ -6,6 +6,7 @@ print(scorer.score(open("report.md", encoding="utf-8").read()).scores)
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, field
 from importlib import resources
@@ -16,6 +17,7 @@ import numpy as np
 
 from reward_model.errors import InputError, ResourceError
 from reward_model.jsonl import one_line
+from reward_model.rubric import Rubric
 from reward_model.stats.calibration import apply_temperatures
 from reward_model.stats.metrics import expected_scores, predicted_levels
 
@@ -99,55 +101,29 @@ def text_warnings(text: str) -> list[str]:
     return found
 
 
-class RewardScorer:
-    """Scores reports with a trained model.
+class BaseScorer(ABC):
+    """Scores reports; what computes the logits is a subclass's matter.
 
     A score is the same alone, in any batch and at any padding (within 1e-5 in fp32).
 
-    Args:
-        loaded: a model directory as :func:`reward_model.modeldir.load_model` returns it.
-        device: "cpu", "cuda" ...; None takes a GPU where there is one.
-        batch_tokens: padded tokens that are read at a time.
+    Attributes:
+        rubric: the dimensions and levels.
+        temperatures: [D], what calibrates each dimension.
+        max_length: most tokens of a text that are read.
+        reads_prompts: whether the model was trained to read prompts before the texts (``include_prompt``).
     """
 
-    def __init__(self, loaded: LoadedModel, *, device: str | None = None, batch_tokens: int = 8192) -> None:
-        import torch
-
-        self.loaded = loaded
-        self.rubric = loaded.rubric
-        self.batch_tokens = batch_tokens
-        self.device = device or ("cuda" if torch.cuda.is_available() else "cpu")
-        try:
-            # There and back: some devices take tensors and never give them out again.
-            torch.zeros(1, device=self.device).cpu()
-            loaded.model.to(self.device)
-        except (RuntimeError, AssertionError, ImportError) as error:
-            line = one_line(str(error).split("\n")[0])
-            raise InputError(f"device {self.device}: {line}; name another, such as cpu") from None
-        loaded.model.eval()
-
-    @classmethod
-    def from_pretrained(cls, path: str | Path, *, device: str | None = None) -> RewardScorer:
-        """Load a model directory.
-
-        Raises:
-            InputError: if it is missing, damaged or incomplete.
-            ResourceError: if its base model can't be had.
-        """
-        from reward_model.modeldir import load_model
-
-        return cls(load_model(path), device=device)
-
-    @classmethod
-    def default(cls, *, device: str | None = None) -> RewardScorer:
-        """The model that comes with the package (embedded base, heads trained on the shipped corpus)."""
-        return cls.from_pretrained(default_model_path(), device=device)
+    rubric: Rubric
+    temperatures: np.ndarray
+    max_length: int
+    reads_prompts: bool
 
     @property
-    def reads_prompts(self) -> bool:
-        """Whether the model was trained to read prompts before the texts (``include_prompt``)."""
-        return bool(self.loaded.model.config.include_prompt)
+    def titles(self) -> dict[str, str]:
+        """Dimension names to Chinese titles."""
+        return self.rubric.titles
 
+    @abstractmethod
     def logits(
         self,
         texts: Sequence[str],
@@ -160,38 +136,20 @@ class RewardScorer:
             texts: N reports.
             prompts: what they were written to, read only by models trained with ``include_prompt``.
             progress: is called with (texts done, texts in all).
-
-        Raises:
-            ResourceError: if the device runs out of memory.
         """
-        import torch
 
-        from reward_model.dataset_multidim import encode_texts
-        from reward_model.features import compute_features
-
-        model, tokenizer = self.loaded.model, self.loaded.tokenizer
-        inputs = list(texts)
-        if self.reads_prompts and prompts is not None:
-            inputs = [f"{p}\n{t}" if p else t for t, p in zip(inputs, prompts, strict=True)]
-        ids, coverage = encode_texts(tokenizer, inputs, model.config.max_length)
-        try:
-            features = compute_features(
-                model, ids, pad_id=tokenizer.pad_token_id, batch_tokens=self.batch_tokens, progress=progress
-            )
-            with torch.inference_mode():
-                logits: np.ndarray = model.classify(features.to(self.device)).cpu().numpy()
-        except torch.OutOfMemoryError:
-            raise ResourceError(
-                f"device {self.device}: out of memory; use another device, or smaller batch_tokens"
-            ) from None
-        return logits, coverage
+    def _inputs(self, texts: Sequence[str], prompts: Sequence[str | None] | None) -> list[str]:
+        """What the model reads of each text."""
+        if not self.reads_prompts or prompts is None:
+            return list(texts)
+        return [f"{p}\n{t}" if p else t for t, p in zip(texts, prompts, strict=True)]
 
     def probabilities(self, texts: Sequence[str], prompts: Sequence[str | None] | None = None) -> np.ndarray:
         """Calibrated probabilities [N, D, K]."""
         return self._calibrated(self.logits(texts, prompts)[0])
 
     def _calibrated(self, logits: np.ndarray) -> np.ndarray:
-        return apply_temperatures(logits, self.loaded.temperatures.numpy())
+        return apply_temperatures(logits, self.temperatures)
 
     def score(self, text: str, *, prompt: str | None = None, id: str = "1") -> Score:
         """Score one report.
@@ -232,9 +190,10 @@ class RewardScorer:
         expected, levels = expected_scores(probabilities), predicted_levels(probabilities)
         warnings = [STYLE_ONLY] if "accuracy" in dims else []
         if coverage < 1:
-            limit = self.loaded.model.config.max_length
             share = f"{min(max(coverage, 0.01), 0.99):.0%}"  # 99.7% is not all of it, 0.3% not nothing
-            warnings.append(f"只读了开头 {share}，上限为 {limit} 个词元 (only the first {share} was read)")
+            warnings.append(
+                f"只读了开头 {share}，上限为 {self.max_length} 个词元 (only the first {share} was read)"
+            )
         return Score(
             id=name,
             scores={dim: int(level) for dim, level in zip(dims, levels, strict=True)},
@@ -266,6 +225,82 @@ class RewardScorer:
         for index, result in zip(filled, results, strict=True):
             rewards[index] = result.overall
         return rewards
+
+
+class RewardScorer(BaseScorer):
+    """Scores reports with a trained model, in torch.
+
+    Args:
+        loaded: a model directory as :func:`reward_model.modeldir.load_model` returns it.
+        device: "cpu", "cuda" ...; None takes a GPU where there is one.
+        batch_tokens: padded tokens that are read at a time.
+    """
+
+    def __init__(self, loaded: LoadedModel, *, device: str | None = None, batch_tokens: int = 8192) -> None:
+        import torch
+
+        self.loaded = loaded
+        self.rubric = loaded.rubric
+        self.temperatures = loaded.temperatures.numpy()
+        self.max_length = int(loaded.model.config.max_length)
+        self.reads_prompts = bool(loaded.model.config.include_prompt)
+        self.batch_tokens = batch_tokens
+        self.device = device or ("cuda" if torch.cuda.is_available() else "cpu")
+        try:
+            # There and back: some devices take tensors and never give them out again.
+            torch.zeros(1, device=self.device).cpu()
+            loaded.model.to(self.device)
+        except (RuntimeError, AssertionError, ImportError) as error:
+            line = one_line(str(error).split("\n")[0])
+            raise InputError(f"device {self.device}: {line}; name another, such as cpu") from None
+        loaded.model.eval()
+
+    @classmethod
+    def from_pretrained(cls, path: str | Path, *, device: str | None = None) -> RewardScorer:
+        """Load a model directory.
+
+        Raises:
+            InputError: if it is missing, damaged or incomplete.
+            ResourceError: if its base model can't be had.
+        """
+        from reward_model.modeldir import load_model
+
+        return cls(load_model(path), device=device)
+
+    @classmethod
+    def default(cls, *, device: str | None = None) -> RewardScorer:
+        """The model that comes with the package (embedded base, heads trained on the shipped corpus)."""
+        return cls.from_pretrained(default_model_path(), device=device)
+
+    def logits(
+        self,
+        texts: Sequence[str],
+        prompts: Sequence[str | None] | None = None,
+        progress: Callable[[int, int], None] | None = None,
+    ) -> tuple[np.ndarray, list[float]]:
+        """See :meth:`BaseScorer.logits`.
+
+        Raises:
+            ResourceError: if the device runs out of memory.
+        """
+        import torch
+
+        from reward_model.dataset_multidim import encode_texts
+        from reward_model.features import compute_features
+
+        model, tokenizer = self.loaded.model, self.loaded.tokenizer
+        ids, coverage = encode_texts(tokenizer, self._inputs(texts, prompts), self.max_length)
+        try:
+            features = compute_features(
+                model, ids, pad_id=tokenizer.pad_token_id, batch_tokens=self.batch_tokens, progress=progress
+            )
+            with torch.inference_mode():
+                logits: np.ndarray = model.classify(features.to(self.device)).cpu().numpy()
+        except torch.OutOfMemoryError:
+            raise ResourceError(
+                f"device {self.device}: out of memory; use another device, or smaller batch_tokens"
+            ) from None
+        return logits, coverage
 
 
 def _message_text(message: Any) -> str:

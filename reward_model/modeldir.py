@@ -8,7 +8,6 @@ the tokenizer that they were trained with, so that files of two models can't be 
 
 from __future__ import annotations
 
-import hashlib
 import json
 import re
 import shutil
@@ -18,7 +17,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 from transformers import AutoConfig
@@ -36,27 +34,14 @@ from reward_model.errors import InputError
 from reward_model.features import backbone_sha256
 from reward_model.jsonl import one_line, shown, write_json, write_text
 from reward_model.model import FinancialRewardConfig, FinancialRewardModel
+from reward_model.model_files import Calibration, file_digest, read_json, read_temperatures, require_folder
 from reward_model.rubric import Rubric, load_rubric
-from reward_model.stats.calibration import TEMPERATURE_BOUNDS
 
 WEIGHTS = "model.safetensors"
 SEAL = "seal"
-_MAX_JSON = 16_000_000
 # The library builds a list, a dict or a module for each of what these count, before any shape is known.
 _COUNTS = re.compile("layer|label|expert|block|stage|depth")
 _MOST = 1024
-
-
-class Calibration(BaseModel):
-    """``calibration.json``: one temperature a dimension, by name (1 leaves the logits as they are)."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    method: str = "temperature"
-    temperatures: dict[str, float]
-    n: int = Field(ge=0)
-    """Held-out texts that the temperatures were fitted on."""
-    how: str = ""
 
 
 @dataclass
@@ -108,7 +93,9 @@ def save_model(
         if not (frozen and reference.kind == EMBEDDED):
             loaded.tokenizer.save_pretrained(fresh)
         tensors = {name: value.detach().cpu().contiguous().clone() for name, value in state.items()}
-        seal = json.dumps({item.name: _digest(item) for item in sorted(fresh.iterdir()) if item.is_file()})
+        seal = json.dumps(
+            {item.name: file_digest(item) for item in sorted(fresh.iterdir()) if item.is_file()}
+        )
         save_file(tensors, fresh / WEIGHTS, metadata={"format": "pt", SEAL: seal})
         (fresh / WEIGHTS).chmod(0o644)  # the library makes it readable to its owner only
         write_text(fresh / "rubric.yaml", loaded.rubric.to_yaml())
@@ -122,32 +109,6 @@ def save_model(
     return target
 
 
-def _digest(path: Path) -> str:
-    """SHA-256 of what a file says: of ``config.json`` without the place of the base model, which may move."""
-    if path.name == "config.json":
-        value = {key: item for key, item in _read_json(path).items() if key != "base_model"}
-        content = json.dumps(value, sort_keys=True).encode()
-    else:
-        content = path.read_bytes().replace(b"\r\n", b"\n")  # version control may have changed line ends
-    return hashlib.sha256(content).hexdigest()
-
-
-def _read_json(path: Path) -> dict[str, Any]:
-    if not path.is_file():
-        raise InputError(f"{path.parent}: {path.name} is missing; the model directory is incomplete")
-    try:
-        if path.stat().st_size > _MAX_JSON:
-            raise InputError(f"{path}: far too large; not a model directory of this project")
-        value = json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error.strerror}); check its permissions") from None
-    except (UnicodeDecodeError, ValueError, RecursionError):
-        raise InputError(f"{path}: not valid JSON; the model directory is damaged") from None
-    if not isinstance(value, dict):
-        raise InputError(f"{path}: holds no JSON object; the model directory is damaged")
-    return value
-
-
 def _absurd_count(value: Any, key: str = "") -> str | None:
     """The first field anywhere in ``value`` that counts more parts than any model has, as ``key: number``."""
     if isinstance(value, dict | list):
@@ -158,7 +119,7 @@ def _absurd_count(value: Any, key: str = "") -> str | None:
 
 
 def _read_config(folder: Path) -> FinancialRewardConfig:
-    value = _read_json(folder / "config.json")
+    value = read_json(folder / "config.json")
     if value.get("model_type") != FinancialRewardConfig.model_type:
         raise InputError(
             f"{folder}: config.json is of no reward model (model_type is {shown(value.get('model_type'))}); "
@@ -207,7 +168,7 @@ def _check_seal(folder: Path, seal: str) -> None:
         path = folder / Path(name).name
         if not path.is_file():
             raise InputError(f"{folder}: {one_line(path.name)} is missing; the model directory is incomplete")
-        if _digest(path) != digest:
+        if file_digest(path) != digest:
             raise InputError(f"{path}: is not the one that {WEIGHTS} was trained with; copy the model again")
 
 
@@ -282,9 +243,7 @@ def load_model(path: str | Path) -> LoadedModel:
         InputError: if anything is missing, extra or different; never a model with random weights.
         ResourceError: if a referenced base model can't be had.
     """
-    folder = Path(path)
-    if not folder.is_dir():
-        raise InputError(f"{folder}: no such model directory; name one that 'finrm train' wrote")
+    folder = require_folder(path)
     quiet_transformers()
     config = _read_config(folder)
     rubric = load_rubric(folder / "rubric.yaml")
@@ -301,8 +260,8 @@ def load_model(path: str | Path) -> LoadedModel:
     shape = _meta_model(config, folder)
     _check_weights(weights, shape.head_state() if frozen else shape.state_dict(), stored)
     _check_seal(folder, seal)
-    temperatures = _temperatures(folder, rubric)
-    training = _read_json(folder / "training.json")
+    temperatures = torch.from_numpy(read_temperatures(folder, rubric))
+    training = read_json(folder / "training.json")
 
     backbone_hash = None
     if frozen:
@@ -327,19 +286,3 @@ def load_model(path: str | Path) -> LoadedModel:
 
 def _local(folder: Path) -> BaseReference:
     return BaseReference("local", str(folder), str(folder))
-
-
-def _temperatures(folder: Path, rubric: Rubric) -> torch.Tensor:
-    try:
-        calibration = Calibration.model_validate(_read_json(folder / "calibration.json"))
-    except ValidationError as error:
-        fault = error.errors(include_url=False)[0]
-        where = one_line(".".join(str(step) for step in fault["loc"]), 100)
-        raise InputError(f"{folder}/calibration.json: {where}: {one_line(fault['msg'])}; refused") from None
-    values = calibration.temperatures
-    low, high = TEMPERATURE_BOUNDS
-    if set(values) != set(rubric.names) or not all(low <= value <= high for value in values.values()):
-        raise InputError(
-            f"{folder}/calibration.json: needs one temperature a dimension, {low:g} to {high:g}; refused"
-        )
-    return torch.tensor([values[name] for name in rubric.names], dtype=torch.float64)

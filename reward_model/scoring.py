@@ -9,16 +9,46 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from reward_model.errors import InputError
-from reward_model.inference import BLANK, is_blank
+from reward_model.inference import BLANK, default_model_path, is_blank
 from reward_model.jsonl import JsonlReader, one_line
+from reward_model.onnx_dir import is_onnx_dir
 from reward_model.reading import read_report
 from reward_model.schema import SIDES, PairRecord, Record, parse_row
 
 if TYPE_CHECKING:
-    from reward_model.inference import RewardScorer
+    from reward_model.inference import BaseScorer
 
 CHUNK = 64
 """Rows that are held in memory and scored together."""
+
+
+def load_scorer(
+    path: str | Path | None = None, *, device: str | None = None, threads: int | None = None
+) -> BaseScorer:
+    """The scorer of a model directory, of torch's kind or of ONNX's (which needs no torch).
+
+    Args:
+        path: None for the model that comes with the package.
+        device: None for the best there is.
+        threads: of one pass on the CPU; None leaves it to the library.
+
+    Raises:
+        InputError: if the directory is missing, damaged or incomplete, or the device isn't there.
+        ResourceError: if its base model can't be had.
+    """
+    folder = Path(path) if path is not None else default_model_path()
+    if is_onnx_dir(folder):
+        from reward_model.onnx_scorer import OnnxScorer
+
+        return OnnxScorer.from_pretrained(folder, device=device, threads=threads)
+    from reward_model.inference import RewardScorer
+
+    scorer = RewardScorer.from_pretrained(folder, device=device)
+    if threads is not None:
+        import torch
+
+        torch.set_num_threads(threads)
+    return scorer
 
 
 @dataclass(frozen=True)
@@ -106,7 +136,7 @@ def _judged(request: Request) -> Request:
 
 
 def score_requests(
-    scorer: RewardScorer,
+    scorer: BaseScorer,
     requests: Iterator[Request],
     write: Callable[[dict[str, Any], Request], None],
     *,

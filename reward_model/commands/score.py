@@ -15,7 +15,14 @@ from reward_model.jsonl import JsonlReader, atomic_writer, dump_line
 from reward_model.progress import progress_bar
 from reward_model.reading import read_facts, read_report
 from reward_model.report.score_view import print_score
-from reward_model.scoring import Request, count_lines, file_requests, jsonl_requests, score_requests
+from reward_model.scoring import (
+    Request,
+    count_lines,
+    file_requests,
+    jsonl_requests,
+    load_scorer,
+    score_requests,
+)
 
 Write = Callable[[dict[str, Any], Request], None]
 
@@ -23,7 +30,9 @@ Write = Callable[[dict[str, Any], Request], None]
 def _parser() -> OneLineParser:
     parser = OneLineParser(prog="finrm score", description="给报告打分 (score reports)")
     parser.add_argument("reports", nargs="*", help=".md .txt .docx .pdf; - is standard input")
-    parser.add_argument("--model", metavar="DIR", help="model directory (default: the one that is shipped)")
+    parser.add_argument(
+        "--model", metavar="DIR", help="model directory, ONNX ones too (default: the one that is shipped)"
+    )
     parser.add_argument("--input", metavar="F.jsonl", help="rows with text, or pairs; - is standard input")
     parser.add_argument("--output", metavar="F.jsonl", help="where the rows go (default: standard output)")
     parser.add_argument("--facts", metavar="F", help="statements: .json .xlsx .csv or a Markdown table")
@@ -34,8 +43,15 @@ def _parser() -> OneLineParser:
     )
     parser.add_argument("--json", action="store_true", help="a line of JSON a report on standard output")
     parser.add_argument("--device", help="cpu, cuda ... (default: a GPU where there is one)")
+    parser.add_argument("--threads", type=_threads, metavar="N", help="processor threads to use")
     parser.add_argument("--skip-bad", action="store_true", help="exit 0 although rows are at fault")
     return parser
+
+
+def _threads(text: str) -> int:
+    if (value := int(text)) < 1:
+        raise ValueError
+    return value
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -59,9 +75,7 @@ def main(arguments: Sequence[str]) -> int:
         requests, total = jsonl_requests(reader, prompt), count_lines(options.input)
     else:
         requests, total = file_requests(options.reports, prompt), len(options.reports)
-    from reward_model.inference import RewardScorer, default_model_path
-
-    scorer = RewardScorer.from_pretrained(options.model or default_model_path(), device=options.device)
+    scorer = load_scorer(options.model, device=options.device, threads=options.threads)
     if prompt and not scorer.reads_prompts:
         complain(
             "注意：此模型不读提示词，--prompt 未使用 (this model reads no prompts: --prompt is not used)"
