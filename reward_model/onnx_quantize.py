@@ -76,8 +76,10 @@ def quantize_weights(path: Path) -> None:
         values = numpy_helper.to_array(tensor)
         codes, scale = quantize_matrix(values, axis)
         graph.initializer.remove(tensor)
-        shape = np.array([-1, values.shape[1]], dtype=np.int64)
-        for part, array in (("codes", codes), ("scale", scale), ("shape", shape)):
+        parts = {"codes": codes, "scale": scale}
+        if not gathered:
+            parts["shape"] = np.array([-1, values.shape[1]], dtype=np.int64)
+        for part, array in parts.items():
             graph.initializer.append(numpy_helper.from_array(array, f"{name}.{part}"))
         if gathered:
             for node, _ in users[name]:
