@@ -121,8 +121,15 @@ class Run:
             f"基础模型 {self.reference.name}（{self.reference.kind}）；随机种子 {self.settings.seed}"
         )
         _require_writable(self.output)
+        # Before anything is loaded or computed, and for frozen runs too: none may end by removing
+        # the checkpoints of another that isn't finished.
+        folder, checkpoint = checkpoints.prepare(
+            self.output, self.settings, self.train_texts, self.eval_texts, resume=self.resume
+        )
+        if self.resume:
+            self.tell(f"从检查点继续：{checkpoint}" if checkpoint else "没有未完成的训练，从头开始")
         frozen = self.settings.freeze_backbone
-        loaded, trainer, temperatures, how = self._frozen() if frozen else self._full()
+        loaded, trainer, temperatures, how = self._frozen() if frozen else self._full(folder, checkpoint)
         names = self.rubric.names
         calibration = Calibration(
             temperatures=dict(zip(names, map(float, temperatures), strict=True)),
@@ -184,7 +191,9 @@ class Run:
         )
         return loaded, trainer, temperatures, how
 
-    def _full(self) -> tuple[LoadedModel, MultiDimRewardTrainer, np.ndarray, str]:
+    def _full(
+        self, folder: Path, checkpoint: Path | None
+    ) -> tuple[LoadedModel, MultiDimRewardTrainer, np.ndarray, str]:
         from transformers import set_seed
 
         settings = self.settings
@@ -214,11 +223,6 @@ class Run:
         if settings.trainable_layers is not None:
             train_items, eval_items = self._prepared(model, train_set, eval_set, tokenizer.pad_token_id)
             collator = collate_activations
-        folder, checkpoint = checkpoints.prepare(
-            self.output, settings, self.train_texts, self.eval_texts, resume=self.resume
-        )
-        if self.resume:
-            self.tell(f"从检查点继续：{checkpoint}" if checkpoint else "没有未完成的训练，从头开始")
         trainer = MultiDimRewardTrainer(
             model,
             settings,

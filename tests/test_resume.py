@@ -240,3 +240,14 @@ def test_label_weight_is_what_the_loss_divides_by() -> None:
         losses = torch.stack([reward_loss(x, y, weights) for x, y in halves])
         joined = (losses * sizes).sum() / sizes.sum()
         assert torch.allclose(joined, reward_loss(logits, labels, weights))
+
+
+def test_heads_trained_in_the_same_place_do_not_remove_an_unfinished_run(base: Path, tmp_path: Path) -> None:
+    with pytest.raises(InputError):
+        run(base, tmp_path / "parts", stop_at=5)
+    before = newest_checkpoint(tmp_path / "parts" / "checkpoints")
+    for resume in (False, True):
+        with pytest.raises(InputError, match="unfinished run"):
+            run(base, tmp_path / "parts", resume=resume, freeze_backbone=True)
+    assert before is not None
+    assert newest_checkpoint(tmp_path / "parts" / "checkpoints") == before
