@@ -78,6 +78,15 @@ def _check_room(config: FinancialRewardConfig, max_positions: int | None) -> Non
         raise InputError(f"this base model has {max_positions} positions, too few for a text; name another")
 
 
+def label_weights(labels: Tensor, class_weights: Tensor) -> Tensor:
+    """What each label of [B, D] counts under class weights [K] or [D, K], fp32; 0 where there is none."""
+    table = class_weights.to(labels.device, torch.float32)
+    if table.ndim == 1:
+        table = table.expand(labels.shape[1], -1)
+    dimension = torch.arange(labels.shape[1], device=labels.device).expand_as(labels)
+    return torch.where(labels != IGNORED, table[dimension, labels.clamp(min=0)], 0.0)
+
+
 def reward_loss(logits: Tensor, labels: Tensor, class_weights: Tensor | None = None) -> Tensor:
     """Cross-entropy over every label of every dimension, in fp32.
 
@@ -92,16 +101,12 @@ def reward_loss(logits: Tensor, labels: Tensor, class_weights: Tensor | None = N
     """
     flat_logits = logits.float().flatten(0, 1)
     flat_labels = labels.reshape(-1)
-    known = flat_labels != IGNORED
-    if not known.any():
+    if not (flat_labels != IGNORED).any():
         return flat_logits.sum() * 0.0
     if class_weights is None:
         return F.cross_entropy(flat_logits, flat_labels, ignore_index=IGNORED)
-    n_dimensions, n_classes = logits.shape[1:]
-    table = class_weights.to(flat_logits).expand(n_dimensions, n_classes)
     losses = F.cross_entropy(flat_logits, flat_labels, ignore_index=IGNORED, reduction="none")
-    dimension = torch.arange(n_dimensions, device=logits.device).repeat(len(logits))
-    weights = torch.where(known, table[dimension, flat_labels.clamp(min=0)], 0.0)
+    weights = label_weights(labels, class_weights).reshape(-1)
     return (losses * weights).sum() / weights.sum().clamp(min=torch.finfo(torch.float32).tiny)
 
 

@@ -16,7 +16,7 @@ from transformers import PrinterCallback, Trainer, TrainerCallback, TrainingArgu
 
 from reward_model.config import TrainConfig
 from reward_model.errors import InputError
-from reward_model.model import FinancialRewardModel, reward_loss
+from reward_model.model import FinancialRewardModel, label_weights, reward_loss
 from reward_model.samples import IGNORED
 from reward_model.stats.calibration import apply_temperatures
 from reward_model.stats.metrics import figures
@@ -330,16 +330,9 @@ class MultiDimRewardTrainer(Trainer):
 
 def label_weight(labels: Tensor, weights: Tensor | None) -> Tensor:
     """What the labels [B, D] count together in the loss: their number, or the sum of their class weights."""
-    known = labels != IGNORED
     if weights is None:
-        return known.sum().float()
-    table = (
-        weights.to(labels.device).expand(labels.shape[1], -1)
-        if weights.ndim == 1
-        else weights.to(labels.device)
-    )
-    dimension = torch.arange(labels.shape[1], device=labels.device).expand_as(labels)
-    return (table[dimension, labels.clamp(min=0)] * known).sum()
+        return (labels != IGNORED).sum().float()
+    return label_weights(labels, weights).sum()
 
 
 def newest_checkpoint(folder: Path) -> Path | None:

@@ -86,13 +86,12 @@ def test_pages_and_scores_are_written_in_the_language_asked_for(
     scorer = RewardScorer.from_pretrained(model, device="cpu")
     asked: list[str] = []
 
-    def evaluate(output: Path, console: Any, progress: Any, lang: str) -> tuple[dict[str, Any], list[Any]]:
+    def evaluate(output: Path, console: Any, progress: Any, lang: str) -> dict[str, Any]:
         asked.append(lang)
         bounds = {"qwk": {"low": 0.1, "high": 0.9}}
         per_dim = {dim: {"qwk": 0.5, "intervals": bounds} for dim in scorer.rubric.names}
         dims = {dim: {"zh": dim, "en": dim} for dim in per_dim}
-        result = {"n": 100, "overall_accuracy": 0.7, "per_dim": per_dim, "dims": dims, "baselines": {}}
-        return result, []
+        return {"n": 100, "overall_accuracy": 0.7, "per_dim": per_dim, "dims": dims, "baselines": {}}
 
     def train(*_: Any) -> dict[str, Any]:
         return {"settings": {"base_model_name": "embedded"}, "n_train": 348, "seconds": 9.0}

@@ -82,13 +82,13 @@ def main(arguments: Sequence[str]) -> int:
         step(f"训练（不看写作者 {'、'.join(HELD_OUT_WRITERS)} 的任何文本）")
         training = _train(output, tell, progress)
         step("在没见过的写作者上评估，与基线同表")
-        evaluation, texts = _evaluate(output, console, progress, options.lang)
+        evaluation = _evaluate(output, console, progress, options.lang)
 
     step("给 examples/ 中的报告打分")
     cards = _score(console)
 
     step("写出页面")
-    page = _write_pages(output, validation, training, evaluation, texts, cards, options.lang)
+    page = _write_pages(output, validation, training, evaluation, cards, options.lang)
     tell(f"演示完成，用时 {time.monotonic() - step.started:.0f} 秒")
     tell(f"网页摘要：{page}")
     tell(f"评估细节：{output / 'evaluation.html'}")
@@ -132,7 +132,7 @@ def _train(output: Path, tell: Callable[[str], None], progress: Callable[[int, i
 
 def _evaluate(
     output: Path, console: Console, progress: Callable[[int, int], None], lang: str
-) -> tuple[dict[str, Any], Sequence[Any]]:
+) -> dict[str, Any]:
     from reward_model.commands.evaluate import present
     from reward_model.evaluation import evaluate_model
     from reward_model.jsonl import JsonlReader, atomic_writer
@@ -153,7 +153,7 @@ def _evaluate(
         lang=lang,
         console=console,
     )
-    return result, evaluation.texts
+    return result
 
 
 def _score(console: Console) -> list[tuple[str, str, dict[str, Any]]]:
@@ -176,7 +176,6 @@ def _write_pages(
     validation: dict[str, Any],
     training: dict[str, Any],
     evaluation: dict[str, Any],
-    texts: Sequence[Any],
     cards: list[tuple[str, str, dict[str, Any]]],
     lang: str,
 ) -> Path:
