@@ -216,10 +216,9 @@ def main() -> int:
     )
     from transformers import AutoTokenizer
 
-    from reward_model.config import TrainConfig
     from reward_model.dataset_multidim import encode_texts
     from reward_model.embedded import prepare_embedded
-    from reward_model.trainer import wants_bf16
+    from reward_model.precision import wants_bf16
 
     base = str(prepare_embedded(bench.say))
     texts = mixed_documents(options.documents)
@@ -228,7 +227,7 @@ def main() -> int:
     _, coverage = encode_texts(tokenizer, texts, options.max_length)
     context: dict[str, Any] = {
         "coverage": sum(coverage) / len(coverage),
-        "has_bf16": wants_bf16(TrainConfig(precision="auto")),
+        "has_bf16": wants_bf16("auto", "cpu"),
         "peaks": [],
     }
     facts = {

@@ -282,7 +282,7 @@ def main() -> int:
     started = time.monotonic()
     from reward_model.config import TrainConfig
     from reward_model.embedded import prepare_embedded
-    from reward_model.trainer import wants_bf16
+    from reward_model.precision import wants_bf16
 
     base = str(prepare_embedded(bench.say))
     names = list(options.only or SYSTEMS)
@@ -310,7 +310,7 @@ def main() -> int:
         "held_out": held_out,
         "dimension": dimension,
         "coverage": coverage,
-        "has_bf16": wants_bf16(TrainConfig(precision="auto")),
+        "has_bf16": wants_bf16("auto", "cpu"),
         "peaks": [],
     }
     facts = {"machine": bench.machine(), "setup": vars(options)}

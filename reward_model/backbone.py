@@ -227,7 +227,11 @@ def build_backbone(config: Any) -> Any:
     import torch
     from transformers import AutoModel
 
-    return AutoModel.from_config(config, dtype=torch.float32, **_constructor_options(config))
+    from reward_model.attention import use_blocked_attention
+
+    backbone = AutoModel.from_config(config, dtype=torch.float32, **_constructor_options(config))
+    use_blocked_attention(backbone)
+    return backbone
 
 
 def load_backbone(reference: BaseReference, config: Any) -> Any:
@@ -239,6 +243,8 @@ def load_backbone(reference: BaseReference, config: Any) -> Any:
     """
     import torch
     from transformers import AutoModel
+
+    from reward_model.attention import use_blocked_attention
 
     quiet_transformers()
     try:
@@ -259,6 +265,7 @@ def load_backbone(reference: BaseReference, config: Any) -> Any:
             f"{reference.name}: {len(lacking)} weights are missing or of the wrong shape "
             f"(first: {lacking[0]}); the directory is incomplete or its config.json is another model's"
         )
+    use_blocked_attention(backbone)
     return backbone
 
 

@@ -16,10 +16,11 @@ from reward_model.dataset_multidim import encode_texts, model_input, token_cache
 from reward_model.features import FeatureCache, backbone_sha256, cache_key, compute_features
 from reward_model.heads import FeatureDataset, collate_features, cross_fitted_logits, new_heads
 from reward_model.model import FinancialRewardModel
+from reward_model.precision import wants_bf16
 from reward_model.rubric import Rubric
 from reward_model.samples import GradedText
 from reward_model.stats.calibration import apply_temperatures, fit_temperatures
-from reward_model.trainer import MultiDimRewardTrainer, Notify, Progress, wants_bf16
+from reward_model.trainer import MultiDimRewardTrainer, Notify, Progress
 
 CALIBRATION_FOLDS = 5
 
@@ -58,7 +59,7 @@ class FrozenFeatures:
         ids, coverage = encode_texts(self.tokenizer, inputs, settings.max_length, kept)
         require_known_ids(ids, self.model.backbone, self.reference)
         tell_cut(coverage, settings.max_length, self.tell)
-        bf16 = wants_bf16(settings)
+        bf16 = wants_bf16(settings.precision)
         cache = FeatureCache(cache_key(self.model, self.backbone_hash, bf16))
         return compute_features(
             self.model,

@@ -233,11 +233,31 @@ class RewardScorer(BaseScorer):
     Args:
         loaded: a model directory as :func:`reward_model.modeldir.load_model` returns it.
         device: "cpu", "cuda" ...; None takes a GPU where there is one.
-        batch_tokens: padded tokens that are read at a time.
+        precision: of the backbone. "fp32"; "bf16" is three times as fast on a CPU that has it in hardware, and
+            moves expected scores by about 0.002 (at most 0.014 of the corpus); "auto" takes it where it is.
+            On a CPU the backbone's linear layers are converted in place: it can't be trained on or saved.
+        batch_tokens: padded tokens of documents that are read at a time.
+
+    Raises:
+        InputError: if the device isn't there, or ``precision`` is none of the three.
     """
 
-    def __init__(self, loaded: LoadedModel, *, device: str | None = None, batch_tokens: int = 8192) -> None:
+    def __init__(
+        self,
+        loaded: LoadedModel,
+        *,
+        device: str | None = None,
+        precision: str = "fp32",
+        batch_tokens: int = 8192,
+    ) -> None:
         import torch
+
+        from reward_model.precision import PRECISIONS, wants_bf16
+
+        if precision not in PRECISIONS:
+            raise InputError(
+                f"precision {one_line(precision)}: there is no such; give {', '.join(PRECISIONS)}"
+            )
 
         self.loaded = loaded
         self.rubric = loaded.rubric
@@ -254,9 +274,16 @@ class RewardScorer(BaseScorer):
             line = one_line(str(error).split("\n")[0])
             raise InputError(f"device {self.device}: {line}; name another, such as cpu") from None
         loaded.model.eval()
+        self.bf16 = wants_bf16(precision, self.device)
+        if self.bf16 and torch.device(self.device).type == "cpu":
+            from reward_model.packed_linear import pack_linear_layers
+
+            pack_linear_layers(loaded.model.backbone)
 
     @classmethod
-    def from_pretrained(cls, path: str | Path, *, device: str | None = None) -> RewardScorer:
+    def from_pretrained(
+        cls, path: str | Path, *, device: str | None = None, precision: str = "fp32"
+    ) -> RewardScorer:
         """Load a model directory.
 
         Raises:
@@ -265,12 +292,12 @@ class RewardScorer(BaseScorer):
         """
         from reward_model.modeldir import load_model
 
-        return cls(load_model(path), device=device)
+        return cls(load_model(path), device=device, precision=precision)
 
     @classmethod
-    def default(cls, *, device: str | None = None) -> RewardScorer:
+    def default(cls, *, device: str | None = None, precision: str = "fp32") -> RewardScorer:
         """The model that comes with the package (embedded base, heads trained on the shipped corpus)."""
-        return cls.from_pretrained(default_model_path(), device=device)
+        return cls.from_pretrained(default_model_path(), device=device, precision=precision)
 
     def logits(
         self,
@@ -292,7 +319,12 @@ class RewardScorer(BaseScorer):
         ids, coverage = encode_texts(tokenizer, self._inputs(texts, prompts), self.max_length)
         try:
             features = compute_features(
-                model, ids, pad_id=tokenizer.pad_token_id, batch_tokens=self.batch_tokens, progress=progress
+                model,
+                ids,
+                pad_id=tokenizer.pad_token_id,
+                bf16=self.bf16,
+                batch_tokens=self.batch_tokens,
+                progress=progress,
             )
             with torch.inference_mode():
                 logits: np.ndarray = model.classify(features.to(self.device)).cpu().numpy()

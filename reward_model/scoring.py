@@ -23,7 +23,11 @@ CHUNK = 64
 
 
 def load_scorer(
-    path: str | Path | None = None, *, device: str | None = None, threads: int | None = None
+    path: str | Path | None = None,
+    *,
+    device: str | None = None,
+    threads: int | None = None,
+    precision: str | None = None,
 ) -> BaseScorer:
     """The scorer of a model directory, of torch's kind or of ONNX's (which needs no torch).
 
@@ -31,6 +35,8 @@ def load_scorer(
         path: None for the model that comes with the package.
         device: None for the best there is.
         threads: of one pass on the CPU; None leaves it to the library.
+        precision: as :class:`reward_model.inference.RewardScorer` takes it; None for fp32. What an ONNX model
+            computes in was chosen when it was exported.
 
     Raises:
         InputError: if the directory is missing, damaged or incomplete, or the device isn't there.
@@ -38,12 +44,17 @@ def load_scorer(
     """
     folder = Path(path) if path is not None else default_model_path()
     if is_onnx_dir(folder):
+        if precision not in (None, "auto"):
+            raise InputError(
+                f"{folder}: an ONNX model computes in what it was exported in; leave --precision out, or name "
+                "the model directory it came from"
+            )
         from reward_model.onnx_scorer import OnnxScorer
 
         return OnnxScorer.from_pretrained(folder, device=device, threads=threads)
     from reward_model.inference import RewardScorer
 
-    scorer = RewardScorer.from_pretrained(folder, device=device)
+    scorer = RewardScorer.from_pretrained(folder, device=device, precision=precision or "fp32")
     if threads is not None:
         import torch
 

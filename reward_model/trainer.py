@@ -17,6 +17,7 @@ from transformers import PrinterCallback, Trainer, TrainerCallback, TrainingArgu
 from reward_model.config import TrainConfig
 from reward_model.errors import InputError
 from reward_model.model import FinancialRewardModel, label_weights, reward_loss
+from reward_model.precision import wants_bf16
 from reward_model.samples import IGNORED
 from reward_model.stats.calibration import apply_temperatures
 from reward_model.stats.metrics import figures
@@ -134,7 +135,7 @@ class MultiDimRewardTrainer(Trainer):
         self._weights = (
             None if model.config.class_weights is None else torch.tensor(model.config.class_weights)
         )
-        bf16 = wants_bf16(config) and not config.freeze_backbone
+        bf16 = wants_bf16(config.precision) and not config.freeze_backbone
         arguments = TrainingArguments(
             output_dir=str(output_dir),
             per_device_train_batch_size=config.batch_size,
@@ -359,16 +360,6 @@ def save_state(state: dict[str, Any], path: Path) -> None:
         ) from None
     finally:
         temporary.unlink(missing_ok=True)
-
-
-def wants_bf16(config: TrainConfig) -> bool:
-    """Whether the backbone computes in bfloat16: as set, or ("auto") where the hardware does it natively."""
-    if config.precision != "auto":
-        return config.precision == "bf16"
-    if torch.cuda.is_available():
-        return bool(torch.cuda.is_bf16_supported())
-    probe = getattr(torch.cpu, "_is_avx512_bf16_supported", None)
-    return bool(probe and probe())
 
 
 def epoch_line(row: dict[str, Any], n_epochs: int, names: Sequence[str], best: bool) -> str:

@@ -34,10 +34,11 @@ from reward_model.jsonl import one_line
 from reward_model.model import FinancialRewardModel
 from reward_model.model_card import model_card
 from reward_model.modeldir import Calibration, LoadedModel, save_model
+from reward_model.precision import wants_bf16
 from reward_model.rubric import Rubric
 from reward_model.samples import GradedText, text_key
 from reward_model.stats.calibration import fit_temperatures
-from reward_model.trainer import MultiDimRewardTrainer, Notify, Progress, save_state, wants_bf16
+from reward_model.trainer import MultiDimRewardTrainer, Notify, Progress, save_state
 from reward_model.upper import (
     ActivationDataset,
     activations,
@@ -265,7 +266,7 @@ class Run:
             sequences,
             first,
             pad_id=pad_id,
-            bf16=wants_bf16(self.settings),
+            bf16=wants_bf16(self.settings.precision),
             progress=self.progress,
         )
         n = len(train_set)

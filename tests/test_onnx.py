@@ -162,6 +162,9 @@ def test_both_kinds_have_one_surface(exported) -> None:
     assert onnx_model.score_batch([]) == []
     with pytest.raises(InputError, match="holds no words"):
         onnx_model.score("  ")
+    assert isinstance(load_scorer(folder, precision="auto"), OnnxScorer)
+    with pytest.raises(InputError, match="leave --precision out"):
+        load_scorer(folder, precision="bf16")
 
 
 def test_a_cut_text_says_what_share_was_read(bases: dict[str, Path], tmp_path: Path) -> None:

@@ -44,6 +44,11 @@ def _parser() -> OneLineParser:
     parser.add_argument("--json", action="store_true", help="a line of JSON a report on standard output")
     parser.add_argument("--device", help="cpu, cuda ... (default: a GPU where there is one)")
     parser.add_argument("--threads", type=_threads, metavar="N", help="processor threads to use")
+    parser.add_argument(
+        "--precision",
+        choices=["auto", "fp32", "bf16"],
+        help="of the backbone: bf16 is faster where the hardware has it, auto takes it there (default: fp32)",
+    )
     parser.add_argument("--skip-bad", action="store_true", help="exit 0 although rows are at fault")
     return parser
 
@@ -75,7 +80,9 @@ def main(arguments: Sequence[str]) -> int:
         requests, total = jsonl_requests(reader, prompt), count_lines(options.input)
     else:
         requests, total = file_requests(options.reports, prompt), len(options.reports)
-    scorer = load_scorer(options.model, device=options.device, threads=options.threads)
+    scorer = load_scorer(
+        options.model, device=options.device, threads=options.threads, precision=options.precision
+    )
     if prompt and not scorer.reads_prompts:
         complain(
             "注意：此模型不读提示词，--prompt 未使用 (this model reads no prompts: --prompt is not used)"
