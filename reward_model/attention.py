@@ -1,9 +1,8 @@
 """Attention in bfloat16 on a CPU, in blocks that stay in its cache.
 
-torch's fused kernel for CPUs computes its small products itself. Where the heads are narrow (32 in the embedded
-base) the library's matrix products over a few heads at a time are twice as fast, forwards and backwards, and
-need no more memory: a block of scores is gone before the next one comes, and is computed again for the gradient
-(as in Dao et al. (2022), "FlashAttention").
+torch's fused kernel for CPUs computes its small products itself. The library's matrix products over a few heads
+at a time are twice as fast, forwards and backwards, and need no more memory: a block of scores is gone before
+the next one comes, and is computed again for the gradient (as in Dao et al. (2022), "FlashAttention").
 """
 
 from __future__ import annotations
@@ -112,7 +111,7 @@ def blocked_attention(
     Args:
         query: [B, H, L, E].
         key, value: [B, H, S, E].
-        mask: what ``query`` may see, [B, 1 or H, 1 or L, S]: True where it may, or what is added to the scores.
+        mask: what ``query`` may see, [B, 1 or H, 1 or L, S]: True where it may, or what is added to scores.
         scale: of the products of query and key; 1 / sqrt(E) if not given.
 
     Returns:

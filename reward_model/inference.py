@@ -233,7 +233,7 @@ class RewardScorer(BaseScorer):
     Args:
         loaded: a model directory as :func:`reward_model.modeldir.load_model` returns it.
         device: "cpu", "cuda" ...; None takes a GPU where there is one.
-        precision: of the backbone. "fp32"; "bf16" is three times as fast on a CPU that has it in hardware, and
+        precision: of the backbone. "fp32"; "bf16" is three times as fast on a CPU that has it in hardware and
             moves expected scores by about 0.002 (at most 0.014 of the corpus); "auto" takes it where it is.
             On a CPU the backbone's linear layers are converted in place: it can't be trained on or saved.
         batch_tokens: padded tokens of documents that are read at a time.

@@ -17,7 +17,10 @@ def has_bf16(device: str) -> bool:
 
 
 def wants_bf16(precision: str, device: str | None = None) -> bool:
-    """Whether to compute in bfloat16: as asked, or ("auto") where ``device`` (None: the best) does it natively."""
+    """Whether to compute in bfloat16: as asked, or ("auto") where ``device`` does it natively.
+
+    Without a ``device`` that of training counts: a GPU where there is one.
+    """
     if precision != "auto":
         return precision == "bf16"
     return has_bf16(device or ("cuda" if torch.cuda.is_available() else "cpu"))

@@ -46,8 +46,8 @@ def load_scorer(
     if is_onnx_dir(folder):
         if precision not in (None, "auto"):
             raise InputError(
-                f"{folder}: an ONNX model computes in what it was exported in; leave --precision out, or name "
-                "the model directory it came from"
+                f"{folder}: an ONNX model computes in what it was exported in; leave --precision out, or "
+                "name the model directory it came from"
             )
         from reward_model.onnx_scorer import OnnxScorer
 

@@ -34,14 +34,16 @@ def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_what_auto_takes(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert wants_bf16("bf16") and not wants_bf16("fp32")
+    assert wants_bf16("bf16")
+    assert not wants_bf16("fp32")
     for answer in (True, False):
         monkeypatch.setattr(
             torch.cpu, "_is_avx512_bf16_supported", lambda answer=answer: answer, raising=False
         )
         assert wants_bf16("auto", "cpu") == has_bf16("cpu") == answer
     monkeypatch.delattr(torch.cpu, "_is_avx512_bf16_supported")
-    assert not has_bf16("cpu") and not has_bf16("meta")
+    assert not has_bf16("cpu")
+    assert not has_bf16("meta")
 
 
 @pytest.mark.parametrize("operation", [True, False])
