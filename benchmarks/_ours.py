@@ -106,7 +106,7 @@ def score(job: dict[str, Any]) -> dict[str, Any]:
     from reward_model.scoring import load_scorer
 
     started = time.perf_counter()
-    scorer = load_scorer(job.get("model"), threads=job.get("threads"))
+    scorer = load_scorer(job.get("model"), threads=job.get("threads"), precision=job.get("precision"))
     load = time.perf_counter() - started
     if job.get("max_length"):
         scorer.max_length = job["max_length"]

@@ -26,18 +26,24 @@ WARMUP = 2
 
 @dataclass(frozen=True)
 class System:
-    """A row: a ``peer``, perhaps ``tuned``; else ours in torch or an ``onnx`` variant, ``cut`` or whole."""
+    """A row: a ``peer``, perhaps ``tuned``; else ours in torch or an ``onnx`` variant, ``cut`` or whole.
+
+    ``bf16`` is ``finrm score --precision bf16``.
+    """
 
     title: str
     peer: str | None = None
     tuned: bool = False
     onnx: str | None = None
     cut: bool = False
+    bf16: bool = False
 
 
 SYSTEMS = {
     "ours": System("ours, torch, whole documents (as shipped)"),
     "ours-cut": System("ours, torch, cut", cut=True),
+    "ours-bf16": System("ours, torch bf16, whole documents", bf16=True),
+    "ours-bf16-cut": System("ours, torch bf16, cut", cut=True, bf16=True),
     "ours-onnx": System("ours, ONNX fp32, whole documents", onnx="none"),
     "ours-onnx-cut": System("ours, ONNX fp32, cut", onnx="none", cut=True),
     "ours-int8": System("ours, ONNX int8 weights, whole documents", onnx="int8"),
@@ -143,7 +149,8 @@ def summary(name: str, runs: Sequence[dict[str, Any]], context: dict[str, Any]) 
             for run in read
         ]
         row["gflop_per_s"] = bench.spread(rates)
-        row["precision"] = "bf16" if system.peer and system.tuned and context["has_bf16"] else "fp32"
+        half = system.bf16 or (system.peer and system.tuned and context["has_bf16"])
+        row["precision"] = "bf16" if half else "fp32"
         peak = bench.best_peak(context["peaks"], row["precision"])
         if peak:
             row["peak_share"] = bench.spread([rate / peak for rate in rates])
@@ -270,6 +277,8 @@ def main() -> int:
                 return bench.run_worker(str(python), bench.HERE / "_peer_score.py", job, timeout)
             job = {**common, "do": "score", "max_length": options.max_length if system.cut else None}
             job["threads"] = None  # ours is measured as it comes
+            if system.bf16:
+                job["precision"] = "bf16"
             if system.onnx:
                 job["model"] = str(models[system.onnx])
             return bench.run_worker(sys.executable, bench.HERE / "_ours.py", job, timeout)
