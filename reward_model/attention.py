@@ -152,11 +152,15 @@ def _attend(
     cast = torch.is_autocast_enabled(query.device.type)
     dtype = torch.get_autocast_dtype(query.device.type) if cast else query.dtype
     fits = query.device.type == "cpu" and dtype == torch.bfloat16 and not torch.compiler.is_compiling()
-    if not fits or dropout or others.get("position_bias") is not None or (causal and attention_mask is None):
+    if not fits or dropout or others.get("position_bias") is not None:
         found, _ = sdpa_attention_forward(
             module, query, key, value, attention_mask, dropout, scaling, is_causal, **others
         )
         return found, None
+    if causal and attention_mask is None and query.shape[2] > 1:
+        # In blocks too, or a text alone and the same text in a padded batch would be computed differently.
+        seen = torch.ones(query.shape[2], key.shape[2], dtype=torch.bool, device=query.device)
+        attention_mask = seen.tril(key.shape[2] - query.shape[2])[None, None]
     query, key, value = query.to(dtype), key.to(dtype), value.to(dtype)
     groups = getattr(module, "num_key_value_groups", 1)
     if groups > 1:

@@ -21,6 +21,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "compare": ("reward_model.commands.compare", "留一写作者（或行业）交叉验证，与基线比较"),
     "evaluate": ("reward_model.commands.evaluate", "在已打分数据上评估模型，与基线同表"),
     "score": ("reward_model.commands.score", "给报告打分"),
+    "check": ("reward_model.commands.check", "核对报告中的计算，无需模型"),
     "export-model": ("reward_model.commands.export_model", "导出模型（ONNX），供没有 torch 的机器使用"),
     "doctor": ("reward_model.commands.doctor", "这台机器能做什么、缺什么"),
 }

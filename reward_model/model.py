@@ -28,7 +28,7 @@ from reward_model.pooling import join_stats, pool_documents, window_stats
 from reward_model.samples import IGNORED
 from reward_model.windows import Windows, split_windows
 
-WINDOW_TOKENS = {"cpu": 2048}
+WINDOW_TOKENS = {"cpu": 1024}
 """Tokens (padding included) that the backbone reads at a time, by kind of device; bounds memory, not what is
 read. More on a CPU falls out of its cache: 8,192 take a quarter longer."""
 MOST_WINDOW_TOKENS = 8192

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import suppress
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from reward_model.errors import InputError
 from reward_model.inference import BLANK, default_model_path, is_blank
-from reward_model.jsonl import JsonlReader, one_line
+from reward_model.intake import Request, Write, error_line
+from reward_model.jsonl import one_line
 from reward_model.onnx_dir import is_onnx_dir
-from reward_model.reading import read_report
-from reward_model.schema import SIDES, PairRecord, Record, parse_row
 
 if TYPE_CHECKING:
     from reward_model.inference import BaseScorer
@@ -62,83 +59,6 @@ def load_scorer(
     return scorer
 
 
-@dataclass(frozen=True)
-class Request:
-    """One report to be scored, or the reason why it can't be."""
-
-    id: str
-    text: str = ""
-    prompt: str | None = None
-    error: str | None = None
-    code: str = "bad_input"
-
-
-def error_line(request: Request) -> dict[str, Any]:
-    """The line that stands where a score would."""
-    return {"id": request.id, "error": {"code": request.code, "message": request.error}}
-
-
-def _requests_of(line: int, record: Record, prompt: str | None) -> Iterator[Request]:
-    if isinstance(record, PairRecord):
-        name = str(record.metadata.id if record.metadata.id is not None else line)
-        for side in SIDES:
-            yield Request(f"{name}.{side}", record.text(side), record.prompt or prompt)
-        return
-    name = str(record.id if record.id is not None else line)
-    yield Request(name, record.text, record.prompt or prompt)
-
-
-def _own_id(value: dict[str, Any]) -> str | None:
-    """The id that a row at fault carries, so that its owner finds it again."""
-    metadata = value.get("metadata")
-    for holder in (value, metadata if isinstance(metadata, dict) else {}):
-        if isinstance(found := holder.get("id"), (str, int)) and not isinstance(found, bool):
-            return str(found)
-    return None
-
-
-def jsonl_requests(reader: JsonlReader, prompt: str | None = None) -> Iterator[Request]:
-    """Requests in the order of the file; a line at fault is one with an error.
-
-    Args:
-        reader: the file.
-        prompt: what rows that name no prompt were written to.
-    """
-    told = 0
-    names: dict[int, str] = {}
-
-    def faults() -> Iterator[Request]:
-        nonlocal told
-        lines: dict[int, list[str]] = {}
-        for problem in reader.problems[told:]:
-            lines.setdefault(problem.line, []).append(str(problem))
-        told = len(reader.problems)
-        for number, messages in lines.items():
-            yield Request(names.pop(number, str(number)), error="; ".join(messages), code="bad_line")
-
-    for row in reader:
-        yield from faults()
-        record = parse_row(reader, row)
-        if record is None:
-            names[row.line] = _own_id(row.value) or str(row.line)
-            yield from faults()
-            continue
-        yield from _requests_of(row.line, record, prompt)
-    yield from faults()
-
-
-def file_requests(paths: Sequence[str], prompt: str | None) -> Iterator[Request]:
-    """A request a report file ("-" is standard input); one that can't be read is a request with an error."""
-    for path in paths:
-        if path.lower().endswith(".jsonl"):
-            yield Request(path, error=f"{one_line(path)}: is JSON Lines, not a report; give it as --input")
-            continue
-        try:
-            yield Request(path, read_report(path), prompt)
-        except InputError as error:
-            yield Request(path, error=str(error))
-
-
 def _judged(request: Request) -> Request:
     """The request, or one with an error where its text can't be scored: one row must not stop the others."""
     if request.error is None and is_blank(request.text):
@@ -149,7 +69,7 @@ def _judged(request: Request) -> Request:
 def score_requests(
     scorer: BaseScorer,
     requests: Iterator[Request],
-    write: Callable[[dict[str, Any], Request], None],
+    write: Write,
     *,
     total: int = 0,
     progress: Callable[[int, int], None] | None = None,
@@ -190,12 +110,3 @@ def score_requests(
             flush()
     flush()
     return done, failed
-
-
-def count_lines(path: str) -> int:
-    """Line feeds in a file, for a progress bar; 0 for what can be read only once, or not at all."""
-    if not Path(path).is_file():
-        return 0
-    with suppress(OSError), Path(path).open("rb") as stream:
-        return sum(block.count(b"\n") for block in iter(lambda: stream.read(1 << 20), b""))
-    return 0

@@ -35,8 +35,8 @@ def tensors(shape: tuple[int, ...], seed: int, kv: int | None = None) -> list[Te
 
 
 def close(found: Tensor, wanted: Tensor) -> None:
-    # bfloat16 has 8 bits: a few roundings of values of about this size.
-    size = float(wanted.detach().abs().max()) + 1e-3
+    # bfloat16 has 8 bits: a few roundings of values of about this size, or of about 1 where those cancel out.
+    size = float(wanted.detach().abs().max()) + 1
     assert float((found.detach().float() - wanted.detach().float()).abs().max()) <= 0.03 * size
 
 

@@ -18,8 +18,9 @@ from tiny_bert import process_environment
 from reward_model import scoring
 from reward_model.errors import ResourceError
 from reward_model.inference import RewardScorer
+from reward_model.intake import Request, count_lines, jsonl_requests
 from reward_model.jsonl import JsonlReader
-from reward_model.scoring import Request, count_lines, jsonl_requests, score_requests
+from reward_model.scoring import score_requests
 
 REPORT = (EXAMPLES / "report_good.md").read_text(encoding="utf-8")
 

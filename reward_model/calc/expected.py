@@ -1,0 +1,185 @@
+"""What a bound figure should be: every accepted way to compute it from a book."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from reward_model.calc.binding import Binding
+from reward_model.calc.book import Book, Period
+from reward_model.calc.formula import Operand, Value
+from reward_model.calc.rules import Metric
+
+TINY = 1e-9
+
+
+@dataclass(frozen=True, slots=True)
+class Expected:
+    """A value that a figure may have, with its sign, in the figure's own unit.
+
+    Attributes:
+        low, high: the interval it lies in.
+        formula: how it comes about.
+        operands: from what.
+        note: the accepted variant, where there are several.
+        signed: whether its sign means a rise or a fall (growth and differences).
+    """
+
+    low: float
+    high: float
+    formula: str
+    operands: tuple[Operand, ...]
+    note: str = ""
+    signed: bool = False
+
+    @property
+    def middle(self) -> float:
+        """The value to show."""
+        return (self.low + self.high) / 2
+
+
+def expected(binding: Binding, book: Book) -> list[Expected]:
+    """Every accepted value of what ``binding`` claims; empty where the book can't say."""
+    metric, period = binding.metric, binding.period
+    if metric is None or period is None:
+        return []
+    base = binding.base
+    if binding.role == "level":
+        return list(_levels(book, metric, period, binding.figure.kind))
+    if binding.role == "growth":
+        return list(growth(book, metric, period, base or period.back()))
+    if binding.role == "cagr":
+        return list(_compound(book, metric, period, base))
+    if binding.role == "delta":
+        return list(_deltas(book, metric, period, base or period.back()))
+    if binding.role == "times":
+        return list(_times(book, metric, period, base or period.back()))
+    if binding.other is not None:
+        return list(_pairs(book, metric, binding.other, period, binding.role))
+    if binding.group:
+        return list(_sums(book, binding.group, period, base or period.back(), binding.role))
+    return []
+
+
+def shown(name: str, period: Period) -> str:
+    """A metric in a period, as formulas write it."""
+    return f"{name}[{period}]"
+
+
+def _formula(metric: Metric, period: Period, value: Value) -> str:
+    plain = shown(metric.name, period)
+    return plain if value.formula.startswith(f"{metric.name}[") else f"{plain} = {value.formula}"
+
+
+def _levels(book: Book, metric: Metric, period: Period, kind: str) -> Iterator[Expected]:
+    factor = 100.0 if kind == "percent" and metric.kind in ("multiple", "turns") else 1.0
+    if kind in ("multiple", "number") and metric.kind == "percent":
+        factor = 0.01 if kind == "multiple" else 1.0
+    for note, value in book.levels(metric, period):
+        slack = metric.tolerance * factor
+        yield Expected(
+            value.low * factor - slack,
+            value.high * factor + slack,
+            _formula(metric, period, value),
+            value.operands,
+            note,
+        )
+
+
+def _both(book: Book, metric: Metric, period: Period, base: Period) -> Iterator[tuple[str, Value, Value]]:
+    """The same variant of a metric in two periods."""
+    before = dict(book.levels(metric, base))
+    for note, value in book.levels(metric, period):
+        if note in before:
+            yield note, before[note], value
+
+
+def _bounds(values: list[float]) -> tuple[float, float]:
+    return min(values), max(values)
+
+
+def growth(book: Book, metric: Metric, period: Period, base: Period) -> Iterator[Expected]:
+    """cur / base - 1 in percent; with a negative base, the change over its size too."""
+    for note, old, new in _both(book, metric, period, base):
+        if old.low <= 0 <= old.high:
+            continue
+        corners = [(n - o) / abs(o) * 100 for n in (new.low, new.high) for o in (old.low, old.high)]
+        low, high = _bounds(corners)
+        name = metric.name
+        formula = f"{shown(name, period)} / {shown(name, base)} - 1"
+        if old.high < 0:
+            formula = f"({shown(name, period)} - {shown(name, base)}) / |{shown(name, base)}|"
+        yield Expected(low, high, formula, (*new.operands, *old.operands), note, signed=True)
+
+
+def _compound(book: Book, metric: Metric, period: Period, base: Period | None) -> Iterator[Expected]:
+    start = base or (book.periods[0] if book.periods else None)
+    if start is None or start.year >= period.year:
+        return
+    years = period.year - start.year
+    for note, old, new in _both(book, metric, period, start):
+        if old.low <= 0 or new.low <= 0:
+            continue
+        corners = [((n / o) ** (1 / years) - 1) * 100 for n in (new.low, new.high) for o in (old.low, old.high)]
+        low, high = _bounds(corners)
+        formula = f"({shown(metric.name, period)} / {shown(metric.name, start)}) ^ (1/{years}) - 1"
+        yield Expected(low, high, formula, (*new.operands, *old.operands), note, signed=True)
+
+
+def _deltas(book: Book, metric: Metric, period: Period, base: Period) -> Iterator[Expected]:
+    for note, old, new in _both(book, metric, period, base):
+        slack = metric.tolerance
+        formula = f"{shown(metric.name, period)} - {shown(metric.name, base)}"
+        yield Expected(
+            new.low - old.high - slack,
+            new.high - old.low + slack,
+            formula,
+            (*new.operands, *old.operands),
+            note,
+            signed=True,
+        )
+
+
+def _times(book: Book, metric: Metric, period: Period, base: Period) -> Iterator[Expected]:
+    for note, old, new in _both(book, metric, period, base):
+        if old.low <= 0:
+            continue
+        low, high = _bounds([n / o for n in (new.low, new.high) for o in (old.low, old.high)])
+        formula = f"{shown(metric.name, period)} / {shown(metric.name, base)}"
+        yield Expected(low, high, formula, (*new.operands, *old.operands), note)
+
+
+def _pairs(book: Book, metric: Metric, other: Metric, period: Period, role: str) -> Iterator[Expected]:
+    for _, one in book.levels(metric, period)[:2]:
+        for _, two in book.levels(other, period)[:2]:
+            operands = (*one.operands, *two.operands)
+            names = shown(metric.name, period), shown(other.name, period)
+            if role == "gap":
+                yield Expected(
+                    one.low - two.high, one.high - two.low, f"{names[0]} - {names[1]}", operands, signed=True
+                )
+            elif not two.low <= 0 <= two.high:
+                factor = 100.0 if role == "share" else 1.0
+                quotients = [a / b * factor for a in (one.low, one.high) for b in (two.low, two.high)]
+                yield Expected(*_bounds(quotients), f"{names[0]} / {names[1]}", operands)
+
+
+def _sums(
+    book: Book, group: tuple[Metric, ...], period: Period, base: Period, role: str
+) -> Iterator[Expected]:
+    parts: list[Expected] = []
+    for metric in group:
+        found = (
+            _levels(book, metric, period, "money") if role == "sum" else _deltas(book, metric, period, base)
+        )
+        first = next(found, None)
+        if first is None:
+            return
+        parts.append(first)
+    yield Expected(
+        sum(part.low for part in parts),
+        sum(part.high for part in parts),
+        " + ".join(f"({part.formula})" if " " in part.formula else part.formula for part in parts),
+        tuple(operand for part in parts for operand in part.operands),
+        signed=role != "sum",
+    )

@@ -1,0 +1,76 @@
+"""How a text is laid out: its width-normalised twin, and the rows of its Markdown tables."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+_WIDE = re.compile("[０-９．％－＋Ａ-Ｚａ-ｚ＝／～＞＜＄￥　]")
+_TO_NARROW = {code: code - 0xFEE0 for code in range(0xFF01, 0xFF5F) if chr(code) not in "，；：！？"}
+_TO_NARROW |= {0x3000: 0x20, 0xFFE5: 0xA5}
+_RULE = re.compile(r"[|:\-\s]++")
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One row of a Markdown table.
+
+    Attributes:
+        start, end: its line in the text, without the line feed.
+        first_end: where its first cell ends.
+        header: it stands above the rule row.
+    """
+
+    start: int
+    end: int
+    first_end: int
+    header: bool
+
+
+def narrow(text: str) -> str:
+    """The text with full-width digits, letters, signs and brackets made ordinary, character for character.
+
+    ，；：！？ stay: what they separate differs from what their ASCII twins do.
+    """
+    if _WIDE.search(text):
+        return text.translate(_TO_NARROW)
+    return text.replace("（", "(").replace("）", ")")
+
+
+def table_rows(text: str) -> list[Row]:
+    """The rows of all Markdown tables, in order, without the rule rows.
+
+    A table is a run of lines that begin with "|", one of them a rule row (``|---|---|``).
+    """
+    if "|" not in text:
+        return []
+    rows: list[Row] = []
+    block: list[tuple[int, int]] = []
+    at = 0
+    for line in text.split("\n"):
+        end = at + len(line)
+        if line.lstrip()[:1] == "|":
+            block.append((at, end))
+        elif block:
+            rows += _rows(text, block)
+            block = []
+        at = end + 1
+    return rows + _rows(text, block)
+
+
+def _rows(text: str, block: list[tuple[int, int]]) -> list[Row]:
+    rules = [
+        _RULE.fullmatch(text, start, end) is not None and text.find("-", start, end) >= 0
+        for start, end in block
+    ]
+    if True not in rules:
+        return []
+    first_rule = rules.index(True)
+    rows = []
+    for number, (start, end) in enumerate(block):
+        if rules[number]:
+            continue
+        bar = text.index("|", start)
+        first_end = text.find("|", bar + 1, end)
+        rows.append(Row(start, end, first_end if first_end >= 0 else end, header=number < first_rule))
+    return rows
