@@ -15,7 +15,7 @@ from dataclasses import dataclass, field, replace
 from reward_model.calc import words
 from reward_model.calc.book import Period
 from reward_model.calc.figures import Figure
-from reward_model.calc.joined import arrows, operands
+from reward_model.calc.joined import LIST, arrows, joined_by, operands
 from reward_model.calc.periods import PeriodMention
 from reward_model.calc.rules import Mention, Metric, Rules
 
@@ -34,7 +34,7 @@ class Binding:
     Attributes:
         figure: the figure.
         role: "level", "growth" (percent against a base), "delta" (difference to a base), "cagr", "share"
-            (percent of ``other``), "ratio" (times ``other``), "times" (multiple of its own base), "gap"
+            (percent of ``other``), "ratio" (times ``other``), "times" (multiple of its own base), "more" (by how many times it grew), "years" (sum of ``years_back`` periods), "gap"
             (difference to ``other``), "sum" (of ``group``), "sum_delta", or "" if nothing is known.
         metric: of what.
         period: when.
@@ -48,6 +48,10 @@ class Binding:
         supposed: the sentence tells of what may be, or of a yardstick.
         nearby: all metrics of the sentence and the subject carried into it.
         years: years that the sentence names.
+        dated: the sentence names a period.
+        came_from: it is where something moved from.
+        basis: "期末" or "平均" where the words say which balance a ratio is on.
+        years_back: the periods that a sum is over.
         long: the sentence looks back further than a year.
         sequential: against the quarter or month before.
     """
@@ -70,12 +74,17 @@ class Binding:
     tail: str = ""
     sentence: int = 0
     long: bool = False
+    dated: bool = False
+    came_from: bool = False
+    basis: str = ""
+    years_back: int = 0
 
 
+_COMPARES = re.compile("[^，,。；;]{0,10}(?:相比|相较|比较|比|持平|相当)")
 _BASIS = re.compile("(?:实际|末|全年|水平)?(?:为|作)?(?:基准|基数|基期|起点)")
 _THAT_YEAR = frozenset({"当年", "该年", "同期", "当期", "同年"})
 _LOSS = re.compile("亏损?额?[^，,。；;]{0,8}$")
-_NET = frozenset({"自由现金流", "核心利润", "拨备前利润", "购建长期资产支付的现金"})
+_NET = frozenset({"自由现金流", "净有息负债", "净负债率", "核心利润", "拨备前利润", "购建长期资产支付的现金"})
 _PROFITS = frozenset({"净利润", "利润总额", "归母净利润", "扣非净利润", "营业利润"})
 
 
@@ -147,7 +156,7 @@ class Binder:
         found: list[Binding] = []
         carried: Metric | None = None
         paragraph: Period | None = None
-        advice = False
+        advice = paragraph_advice = False
         for number, (start, end) in enumerate(sentences(self.text)):
             first = bisect_left(self._figure_starts, start)
             last = bisect_left(self._figure_starts, end)
@@ -156,6 +165,9 @@ class Binder:
                 line = self.text[start:end].strip(" #*-—>【】\n|")
                 if len(line) < LONGEST_HEADING and not line.endswith(("。", "；")):
                     advice = words.ADVICE.search(line) is not None and first == last
+                paragraph_advice = False
+            if words.PLAN.search(self.text, start, end):
+                paragraph_advice = True
             inside = self._mentions(start, end)
             years = tuple({p.year for p in self._periods(start, end) if p.year is not None})
             if first < last:
@@ -163,7 +175,8 @@ class Binder:
                 nearby = tuple({m.metric.name: m.metric for m in inside}.values())
                 if carried is not None and carried not in nearby:
                     nearby += (carried,)
-                shared = {"nearby": nearby[:12], "years": years, "sentence": number, "advice": advice}
+                shared = {"nearby": nearby[:12], "years": years, "sentence": number, "advice": advice or paragraph_advice}
+                shared["dated"] = len(self._periods(start, end)) > 0
                 shared["long"] = words.LONG.search(self.text, start, end) is not None
                 found += self._sentence(start, end, first, last, state, shared, carried)
             if inside:
@@ -206,6 +219,7 @@ class Binder:
         supposed_from = start + supposed.start() if supposed else end
         previous_end = start
         previous: Binding | None = None
+        calculated: Binding | None = None
         for index in range(first, last):
             figure = self.figures[index]
             behind_end = self.figures[index + 1].start if index + 1 < last else end
@@ -222,11 +236,29 @@ class Binder:
             binding = self._figure(index, left_start, behind, state, previous, carried)
             clause = self._clause(start, figure.start, min(end, figure.end + 30))
             unsure = figure.start > supposed_from or words.NORM.search(clause) is not None or shared["advice"]
-            firm = binding.firm and index not in self._operands
+            firm = binding.firm
+            if index in self._operands:
+                firm = False
+                on = index + 1 < len(self.figures) and joined_by(self.text, figure, self.figures[index + 1])
+                equal = _EQUAL.search(self.text[max(0, figure.start - 3) : figure.start])
+                if index == first or not joined_by(self.text, self.figures[index - 1], figure):
+                    calculated = binding if binding.firm else None
+                elif calculated is not None and equal and not (on and not self._equal_next(figure)):
+                    binding = _result(calculated, figure, self.rules)
+                    firm = binding.role != ""
+            row = index > first and LIST.fullmatch(self.text[self.figures[index - 1].end : figure.start])
+            next_in_row = index + 1 < last and LIST.fullmatch(self.text[figure.end : self.figures[index + 1].start])
+            if (row or next_in_row or index in self._arrows) and binding.role == "level":
+                shared = {**shared, "dated": True}
+                binding = replace(binding, explicit=False)
             kept = {name: value for name, value in shared.items() if name != "advice"}
             binding = replace(binding, supposed=bool(unsure), firm=firm, **kept)  # type: ignore[arg-type]
             yield binding
             previous, previous_end = binding, figure.end
+
+    def _equal_next(self, figure: Figure) -> bool:
+        """Whether an equals sign comes next."""
+        return self.text[figure.end : figure.end + 3].strip()[:1] in ("=", "≈", "＝")
 
     def _clause(self, start: int, at: int, stop: int) -> str:
         begin = start
@@ -250,6 +282,10 @@ class Binder:
         inside = self._mentions(left_start, figure.start)
         mention = inside[-1] if inside else None
         tail_start = mention.end if mention else left_start
+        defined = self._defined(inside, figure.start)
+        if defined is not None:
+            inside, tail_start = inside[: inside.index(defined) + 1], self._closing(defined.end, figure.start)
+            mention = defined
         # 「88.73亿元收入，与今年8.03亿元」: the name went with the figure before it.
         spent = (
             mention is not None
@@ -293,6 +329,7 @@ class Binder:
             subject=subject,
             tail=tail,
             sequential=words.SEQUENTIAL.search(left) is not None,
+            basis=_basis(self.text[max(left_start, figure.start - 40) : figure.start] + behind[:10]),
         )
         binding = self._role(binding, tail, behind, inside, state, previous, left_start)
         binding = self._listed(binding, left, left_start, inside, state, previous)
@@ -304,13 +341,31 @@ class Binder:
             state.metric = None if rest and mention is None and behind_metric is None else binding.metric
             state.subject, state.narrowed = subject, narrowed
             state.origin = None
-        state.firm = binding.firm or (binding.role in ("growth", "delta") and state.firm and not rest)
+        kept_on = mention is None and state.firm and not rest and binding.role in ("growth", "delta")
+        state.firm = binding.firm or kept_on
         if binding.role == "level" and words.FROM.search(tail):
             state.origin = binding.period
         elif binding.role in ("growth", "delta", "cagr") and binding.base is None and mention is None:
             binding = replace(binding, base=state.origin if state.origin != binding.period else None)
         state.role = binding.role
         return binding
+
+    def _defined(self, inside: Sequence[Mention], at: int) -> Mention | None:
+        """The metric whose definition in brackets holds the last names: 净负债率（有息负债减货币资金 ...）."""
+        for mention in reversed(inside[:-1]):
+            if self.text[mention.end : mention.end + 1] in "（(〔[":
+                end = self._closing(mention.end, at)
+                return mention if end > inside[-1].start and end <= at else None
+        return None
+
+    def _closing(self, opening: int, at: int) -> int:
+        """Behind the bracket that closes the one at ``opening``; behind ``at`` if none does."""
+        depth = 0
+        for place in range(opening, at):
+            depth += (self.text[place] in "（(〔[") - (self.text[place] in "）)〕]")
+            if depth == 0:
+                return place + 1
+        return at + 1
 
     def _behind(self, figure: Figure) -> Metric | None:
         """The metric that follows a figure: 「88.73亿元收入」, 「7.47亿元的销售费用」."""
@@ -332,14 +387,19 @@ class Binder:
         metric: Metric | None,
     ) -> bool:
         """Whether nothing around makes the nearest metric a yardstick of another's figure."""
-        if words.SUM.search(tail) or words.CONTRIBUTION.search(left[-16:]) or words.ASIDE.search(tail):
-            return False
         clause = words.LAST_CLAUSE.split(left)[-1]
+        if mention is not None and _SHUT.search(tail) and not _SHUT_OWN.match(tail):
+            return False  # the name was part of an aside in brackets
+        if mention is not None and self.text[mention.end : mention.end + 1] in "=＝" and "/" in left:
+            return False
+        if words.SUM.search(tail) or words.CONTRIBUTION.search(clause) or words.ASIDE.search(tail):
+            return False
         if figure.kind == "money" and (words.OVER_YEARS.search(clause) or words.EFFECT.search(clause)):
             return False
         if figure.kind == "days" and figure.value in (360, 365):
             return False
-        if metric is not None and metric.name not in _NET and re.search("扣除|剔除|扣减", left[: -len(tail) or None]):
+        deducted = mention is not None and re.search("(?:扣除|剔除|扣减|减去)$", left[: mention.start - left_start])
+        if metric is not None and metric.name not in _NET and not deducted and re.search("扣除|剔除|扣减", left[: -len(tail) or None]):
             return False
         named = self._periods(figure.start - len(tail), figure.start)
         level = figure.kind != "percent" or (metric is not None and metric.kind == "percent")
@@ -347,6 +407,11 @@ class Binder:
             return False
         if mention is None:
             return _BEHIND_NOUN.match(self.text, figure.end) is None
+        if mention.end - mention.start <= 3 and mention.metric.name in ("期间费用", "期间费用率"):
+            # After 销售费用, 费用 may be that one.
+            near = self._mentions(max(0, mention.start - 60), mention.start)
+            if any(other.metric.name.startswith(_EXPENSES) for other in near):
+                return False
         before = self.text[max(left_start, mention.start - 4) : mention.start]
         if words.GAP.search(before) and figure.kind != "percent":
             return False
@@ -355,7 +420,12 @@ class Binder:
     def _narrowed(self, left_start: int, mention: Mention) -> bool:
         """Whether the words right before a metric's name make it a part of it, or another company's."""
         before = self.text[max(left_start, mention.start - 8) : mention.start]
-        at = max(before.rfind(mark) for mark in "，,。；;：:、\n）)（(*|和与及")
+        previous = bisect_left(self._mention_starts, mention.start) - 1
+        if previous >= 0 and self.mentions[previous].end == mention.start:
+            return True  # 贷款资产: one name of two
+        if previous >= 0 and self.mentions[previous].end > mention.start - len(before):
+            before = before[self.mentions[previous].end - (mention.start - len(before)) :]
+        at = max(before.rfind(mark) for mark in "，,。；;：:、\n）)（(*|和与及后")
         before = before[at + 1 :]
         for other in self.periods[bisect_left(self._period_starts, mention.start - 8) :]:
             if other.start >= mention.start:
@@ -416,7 +486,10 @@ class Binder:
             if _BASIS.match(between):
                 base = found if "基数" not in between[:4] else base
                 continue
-            if words.BASE.search(before) and not close:
+            against = words.BASE.search(before)
+            if against and against[0].strip() in ("与", "同", "对") and not _COMPARES.match(between):
+                against = None
+            if against and not close:
                 base = found
                 state.base = found if mention.year is not None else None
                 continue
@@ -455,10 +528,10 @@ class Binder:
         figure, metric = binding.figure, binding.metric
         kind = metric.kind if metric else ""
         origin = words.FROM.search(tail)
-        if origin is None and words.MOVES_ON.fullmatch(behind) and not words.ENDS_AT.search(tail):
+        if origin is None and (words.MOVES_ON.fullmatch(behind) or behind.startswith(("变为", "转为"))) and not words.reached(tail):
             origin = _NOTHING.search(tail)
         sign = -1 if figure.loss else words.direction(tail, behind)
-        at_level = words.ENDS_AT.search(tail) is not None
+        at_level = words.reached(tail)
         changes = sign != 0 and not figure.loss
         if figure.text[:1] in "+＋" and figure.kind != "number" and origin is None:
             sign, changes = 1, True
@@ -477,6 +550,8 @@ class Binder:
             return replace(binding, role="delta", firm=binding.firm and kind in ("percent", ""))
         if figure.kind == "percent" and words.SHARE.search(tail):
             return replace(binding, role="share", firm=False)
+        if figure.kind == "percent" and words.AMOUNT_NOUN.search(tail):
+            return replace(binding, role="", firm=False)
         rate = words.RATE_NOUN.search(tail) or words.RATE_NOUN.match(behind.lstrip("的 "))
         if figure.kind == "percent" and kind not in ("percent",):
             if kind == "multiple" and not changes and not rate:
@@ -490,17 +565,19 @@ class Binder:
                 return replace(binding, role="growth", firm=False)
             if not (known or compared or words.YEAR_ON_YEAR.search(tail)):
                 return replace(binding, role="growth", firm=False)
-            return replace(binding, role="growth")
+            return replace(binding, role="growth", firm=binding.firm and kind in ("money", "count", ""))
         if rate and figure.kind == "percent":
             return replace(binding, role="growth", firm=False)
         if origin is not None:
-            return replace(binding, role="level", sign=0)
+            return replace(binding, role="level", sign=0, came_from=True)
+        if at_level and previous is not None and previous.came_from and not inside:
+            binding = replace(binding, explicit=True)
         amount = words.AMOUNT_NOUN.search(tail) is not None
         if (changes and not at_level) or amount:
             if figure.kind == "percent":  # 毛利率提升2%: points are meant, or a rate of a rate
                 return replace(binding, role="delta", firm=False)
             if figure.kind in ("multiple", "doublings") and kind not in ("multiple", "turns"):
-                return replace(binding, role="growth", firm=False)
+                return replace(binding, role="more", sign=1)
             return replace(binding, role="delta")
         if figure.kind in ("multiple", "doublings") and kind not in ("multiple", "turns"):
             return replace(binding, role="times", firm=False)
@@ -548,7 +625,7 @@ class Binder:
         if figure.kind != previous.figure.kind:
             return binding
         if previous.role in ("share", "ratio", "gap") and binding.role in ("level", "growth", "share", "times"):
-            to = words.FROM.search(previous.tail) and words.ENDS_AT.search(tail)
+            to = words.FROM.search(previous.tail) and words.reached(tail)
             if to and previous.period is not None:
                 period = binding.period if binding.explicit else Period(self.current)
                 return replace(previous, figure=figure, period=period, tail=tail)
@@ -569,6 +646,12 @@ class Binder:
         figure = binding.figure
         if not inside:
             return None
+        its = re.match("对其|与其|占其", tail)
+        if its and state.metric is not None and inside[-1].metric.kind == state.metric.kind == "money":
+            role = "share" if figure.kind == "percent" else "ratio"
+            firm = state.firm and not words.residue(tail[its.end() :])
+            pair = replace(binding, role=role, metric=inside[-1].metric, other=state.metric, sign=0)
+            return replace(pair, firm=firm and figure.kind != "money")
         last = inside[-1]
         second = last.metric
         if len(inside) > 1:
@@ -581,6 +664,8 @@ class Binder:
             return None
         if first is second or len(joint) > 24:
             return None
+        if re.match("的?(?:增速|增量|增幅|增额|增长|变动|降幅|新增)", tail):
+            return replace(binding, role="", firm=False)  # a share of a change
         firm = binding.firm and near and (len(inside) > 1 or state.firm)
         joined = joint.strip(" ，,")
         if figure.kind == "points" and first.kind == second.kind == "percent":
@@ -667,6 +752,11 @@ class Binder:
                 explicit=True,
                 firm=not between and (apart or binding.firm),
             )
+        over = _OVER.search(left)
+        if over and inside and binding.figure.kind == "money" and words.SUM.search(left):
+            plain = not words.residue(re.sub("[两三]年", "", left[: inside[-1].start - left_start][-8:]))
+            count = 2 if over[0].startswith("两") else 3
+            return replace(binding, role="years", years_back=count, sign=0, firm=plain and len(inside) == 1)
         group = tuple({m.name: m for m in self._elided(inside, left_start, binding.figure)}.values())
         if len(group) > 1 and binding.role in ("level", "delta"):
             last = self._joint(inside[-2], inside[-1]) if len(inside) > 1 else "和"
@@ -681,7 +771,10 @@ class Binder:
     def _elided(self, inside: Sequence[Mention], left_start: int, figure: Figure) -> list[Metric]:
         """The metrics of a list whose names share an end: 管理、研发费用; 应收与存货周转天数."""
         metrics: list[Metric] = []
-        for mention in inside:
+        group = len(inside)
+        while group > 1 and _AND.fullmatch(self._joint(inside[group - 2], inside[group - 1])):
+            group -= 1
+        for mention in inside[max(0, group - 1) :] if inside else ():
             name = mention.metric.name
             kind = _EXPENSE.fullmatch(name)
             before = self.text[max(left_start, mention.start - 12) : mention.start]
@@ -705,7 +798,12 @@ def _without(text: str, offset: int, spans: Sequence[tuple[int, int]]) -> str:
 _SHARED = re.compile(
     r"[/／÷]$|(?:占|为|是|相当于)(?:比|当年|同期|全年|本期|年末|期末|上年|了)?(?:公司|全行)?$"
 )
+_OVER = re.compile("[两三]年")
+_EQUAL = re.compile(r"[=≈＝]\s*约?$")
+_SHUT = re.compile("[）)〕]")
+_SHUT_OWN = re.compile(r"[^）)〕]{0,24}?[（(〔][^）)〕]*[）)〕]")
 _N_YEARS = re.compile("([两三])年(?:分别|依次|各)?(?:为|是)")
+_EXPENSES = ("销售费用", "管理费用", "研发费用", "财务费用")
 _EXPENSE = re.compile("(?:销售|管理|研发|财务)费用(率)?")
 _ELIDED = re.compile("(?:(?:销售|管理|研发|财务)(?:、|和|与|及|以及))+$")
 _NOTHING = re.compile("(?P<between>)$")
@@ -719,6 +817,28 @@ def _noun(left: str) -> str:
     """The words of the last clause before a figure without glue: the name of a subject that no rule knows."""
     parts = [part for part in _NOUN_EDGE.split(left) if words.residue(part)]
     return words.residue(parts[-1])[-24:] if parts else ""
+
+
+def _result(first: Binding, figure: Figure, rules: Rules) -> Binding:
+    """What the result of a written calculation claims: what stood before its first operand."""
+    metric = first.metric
+    if metric is not None and figure.kind == "days":
+        metric = rules.metrics.get(re.sub("率$", "天数", metric.name), metric)
+    role = ""
+    if metric is not None and (metric.kind == figure.kind or figure.kind in ("number", "money")):
+        role = "level" if first.role not in ("delta",) else "delta"
+    elif metric is not None and figure.kind == "percent" and first.role == "growth":
+        role = "growth"
+    first = replace(first, metric=metric)
+    return _compatible(replace(first, figure=figure, role=role, sign=0 if role == "level" else first.sign))
+
+
+def _basis(words_around: str) -> str:
+    """Which balance the words name: "期末", "平均" or ""."""
+    found = re.findall("期末口径|期末余额|年末余额|期末净资产|期末总资产|摊薄|平均口径|平均余额|平均净资产|加权|平均总资产|年均", words_around)
+    if not found:
+        return ""
+    return "期末" if found[-1][:1] in "期摊" or found[-1] == "年末余额" else "平均"
 
 
 def _compatible(binding: Binding) -> Binding:

@@ -126,15 +126,21 @@ def read_period(name: str) -> Period | None:
     return None
 
 
-def fact_book(facts: Facts, rules: Rules) -> Book:
-    """The book of a fact sheet; every value stands for the interval that its last digit stands for."""
+def fact_book(facts: Facts, rules: Rules, *, exact: bool = False) -> Book:
+    """The book of a fact sheet; every value stands for the interval that its last digit stands for.
+
+    Args:
+        facts: the sheet.
+        rules: metrics.
+        exact: take the values as they are written instead.
+    """
     book = Book(rules)
     scale, book.currency = unit_scale(facts.unit)
     columns = [read_period(name) for name in facts.periods]
     book.periods = sorted((period for period in columns if period), key=lambda p: (p.year, p.part))
     numbers = [v for row in facts.items.values() for v in row if v is not None]
     decimals = min(6, max((_decimals(float(value)) for value in numbers), default=0))
-    half = 0.5 * 10.0**-decimals
+    half = 0.0 if exact else 0.5 * 10.0**-decimals
     for name, row in facts.items.items():
         metric = rules.canonical(name)
         key = metric.name if metric else name

@@ -37,6 +37,8 @@ UNSURE = "口径不明确，与可得数据不符但不能断定"
 SUPPOSED = "假设、目标或外部基准，不核对"
 SEQUENTIAL = "环比需要季度或月度数据"
 
+OPENING = 120
+"""Characters at the beginning of a text without facts in which its year must be named."""
 TITLE = 40
 """Characters at the beginning of a text in which a year is that of the report."""
 FAIRLY_PRECISE = 30
@@ -96,6 +98,7 @@ class _Check:
             self.warnings.append(CUT.format(n=f"{MOST_CHARACTERS:,}"))
         self.text, self.rules = text, rules
         self.facts = fact_book(facts, rules) if facts is not None else None
+        self.points = fact_book(facts, rules, exact=True) if facts is not None else None
         self.unit = facts.unit if facts is not None else None
         self.periods = find_periods(text)
         self.figures = share_units(text, find_figures(text, self.periods))
@@ -103,13 +106,14 @@ class _Check:
         self.book = Book(rules)
 
     def run(self) -> CheckResult:
-        bindings = self._bindings()
+        bindings = self.bound = self._bindings()
         self._note_statements(bindings)
         spans = [
             (p.start, p.year, p.end_year) for p in self.periods if p.year is not None and p.end_year is not None
         ]
         self.local = {**equations(self.text, bindings, spans), **calculations(self.text, self.figures)}
         findings = [self._find(index, binding) for index, binding in enumerate(bindings)]
+        self._swap(findings)
         preferred = _preferred(findings)
         claims = tuple(self._claim(finding, preferred) for finding in findings)
         evidence: Literal["facts", "text"] = "facts" if self.facts is not None else "text"
@@ -131,6 +135,8 @@ class _Check:
             figure, metric, period = binding.figure, binding.metric, binding.period
             if binding.role != "level" or not binding.firm or binding.supposed:
                 continue
+            if not binding.explicit and binding.dated and not binding.came_from:
+                continue  # of which year is a guess
             if metric is None or period is None or figure.hedge or figure.coarse or figure.is_range:
                 continue
             if not _same_kind(figure, metric):
@@ -163,11 +169,9 @@ class _Check:
             found = self._settle(binding, values, firm=firm)
             if found.verdict in ("ok", "rounding"):
                 return found
-            if index in self.local:
-                inner = self._settle(binding, self.local[index], firm=False, alone=True)
-                if inner.verdict in ("ok", "rounding") and not firm:
-                    return inner
             other = self._rescued(binding, firm)
+            if other is None and index in self.local and not firm:
+                return self._settle(binding, self.local[index], firm=True, alone=True)
             return other or found
         other = self._rescued(binding, False)
         if other is not None:
@@ -236,8 +240,10 @@ class _Check:
         figure = binding.figure
         plain = replace(binding, other=None, group=(), base=None)
         periods = [p for p in reversed(book.periods) if p != binding.period]
-        if binding.explicit and firm:
+        if firm and (binding.explicit or not binding.dated):
             periods = []
+        if binding.came_from:
+            periods = [p for p in reversed(book.periods) if p != binding.period]
         if binding.other is not None or binding.group:
             for period in periods:
                 yield replace(binding, period=period), FAIRLY_PRECISE
@@ -269,6 +275,18 @@ class _Check:
                     if role == "gap":
                         yield replace(plain, metric=one, group=(one, two), role="sum", sign=0), VERY_PRECISE
 
+    def _swap(self, findings: list[_Finding]) -> None:
+        """由A降至B with the years' figures exchanged: the first was saved by fitting the later year."""
+        for index in range(len(findings) - 1):
+            one, two = findings[index], findings[index + 1]
+            came = one.binding.came_from and one.verdict == "ok" and two.verdict == "wrong" and self.facts
+            bound = self.bound[index]
+            if not came or one.binding.period == bound.period or one.binding.period != two.binding.period:
+                continue
+            mistaken = replace(two.binding, period=bound.period)
+            if self.facts is not None and _explains(mistaken, self.facts):
+                findings[index] = self._settle(bound, expected(bound, self.facts), firm=True)
+
     # -- a claim ----------------------------------------------------------------------------------------
 
     def _claim(self, finding: _Finding, preferred: dict[str, str]) -> Claim:
@@ -291,8 +309,9 @@ class _Check:
         reason = finding.reason
         operands: tuple[dict[str, Any], ...] = ()
         if value is not None and found is not None:
-            keep = value.middle < 0 if not value.signed else self._keep_sign(binding, value)
-            recomputed = judge.written(figure, value.middle, keep_sign=keep)
+            middle = self._point(binding, value)
+            keep = middle < 0 if not value.signed else self._keep_sign(binding, value)
+            recomputed = judge.written(figure, middle, keep_sign=keep)
             formula = value.formula
             operands = tuple(
                 {"name": o.name, "period": o.period, "value": _plain(o.value), "source": o.source}
@@ -319,6 +338,15 @@ class _Check:
             reason=reason,
             mistake=mistake,
         )
+
+    def _point(self, binding: Binding, value: Expected) -> float:
+        """The value to show: from the figures as written, not from the middle of what they may stand for."""
+        if value.high - value.low <= 0.2 * float(binding.figure.step):
+            return value.middle
+        if all(operand.source == "facts" for operand in value.operands) and self.points is not None:
+            same = (v for v in expected(binding, self.points) if v.formula == value.formula and v.note == value.note)
+            return next((v.middle for v in same), value.middle)
+        return value.point if value.point is not None else value.middle
 
     @staticmethod
     def _keep_sign(binding: Binding, value: Expected) -> bool:
@@ -403,10 +431,9 @@ def _current_year(periods: Sequence[PeriodMention], facts: Book | None) -> int:
         if first is not None and first.year in known and not any(year == last for year in named):
             return first.year or last
         return last
-    if not named:
-        return 0
-    most = max(named.values())
-    return max(year for year, count in named.items() if count == most and year is not None)
+    # Years that text or table begin with; without one, "this year" has no number.
+    row = [p.year for p in periods if p.year is not None and p.start < OPENING]
+    return max(set(row), key=lambda year: (row.count(year), year)) if row else 0
 
 
 def _plain(value: float) -> float | int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -23,6 +24,7 @@ class Expected:
         operands: from what.
         note: the accepted variant, where there are several.
         signed: whether its sign means a rise or a fall (growth and differences).
+        point: the value from the operands as written, where it isn't the middle of the interval.
     """
 
     low: float
@@ -31,6 +33,7 @@ class Expected:
     operands: tuple[Operand, ...]
     note: str = ""
     signed: bool = False
+    point: float | None = None
 
     @property
     def middle(self) -> float:
@@ -44,8 +47,10 @@ def expected(binding: Binding, book: Book) -> list[Expected]:
     if metric is None or period is None:
         return []
     base = binding.base
+    if base is not None and base.year >= period.year:
+        return []
     if binding.role == "level":
-        return list(_levels(book, metric, period, binding.figure.kind))
+        return _on_basis(list(_levels(book, metric, period, binding.figure.kind)), binding.basis)
     if binding.role == "growth":
         return list(growth(book, metric, period, base or period.back()))
     if binding.role == "cagr":
@@ -54,6 +59,11 @@ def expected(binding: Binding, book: Book) -> list[Expected]:
         return list(_deltas(book, metric, period, base or period.back()))
     if binding.role == "times":
         return list(_times(book, metric, period, base or period.back()))
+    if binding.role == "more":
+        doubled = binding.figure.kind == "doublings"
+        return [_more(v, doubled) for v in _times(book, metric, period, base or period.back())]
+    if binding.role == "years":
+        return list(_over_years(book, metric, period, binding.years_back))
     if binding.other is not None:
         return list(_pairs(book, metric, binding.other, period, binding.role))
     if binding.group:
@@ -183,3 +193,32 @@ def _sums(
         tuple(operand for part in parts for operand in part.operands),
         signed=role != "sum",
     )
+
+
+def _on_basis(values: list[Expected], basis: str) -> list[Expected]:
+    """Those on the balance that the words name, if any is."""
+    return [value for value in values if basis and basis in value.note] or values
+
+
+def _more(value: Expected, doubled: bool) -> Expected:
+    """增长X倍 is X times more than before; 翻一番 is twice as much."""
+    if doubled:
+        low, high = (math.log2(max(x, TINY)) for x in (value.low, value.high))
+        return Expected(low, high, f"log2({value.formula})", value.operands, value.note, signed=True)
+    return Expected(
+        value.low - 1, value.high - 1, f"{value.formula} - 1", value.operands, value.note, signed=True
+    )
+
+
+def _over_years(book: Book, metric: Metric, period: Period, count: int) -> Iterator[Expected]:
+    rows = [dict(book.levels(metric, period.back(back))) for back in range(count)]
+    for note in rows[0]:
+        values = [row[note] for row in rows if note in row]
+        if len(values) == count:
+            yield Expected(
+                sum(value.low for value in values),
+                sum(value.high for value in values),
+                " + ".join(shown(metric.name, period.back(back)) for back in reversed(range(count))),
+                tuple(operand for value in values for operand in value.operands),
+                note,
+            )

@@ -14,13 +14,14 @@ from reward_model.calc.figures import Figure
 from reward_model.calc.periods import find_periods
 from reward_model.calc.rules import Metric, Rules
 
-RULE_ROW = re.compile(r"\|?[\s:|\-–—]*-[\s:|\-–—]*\|?\s*$")
+RULE_ROW = re.compile(r"[\s:|\-–—]+")
 UNIT = re.compile(
     r"(?:单位\s*[:：为]?\s*|[（(]\s*)(?:人民币)?((?:百|千|十|万|亿)*(?:万|亿|千|百)?(?:元|美元|港元|港币|欧元|日元|英镑))"
 )
 PERCENT_LABEL = re.compile("[%％]|百分比")
 RATE_COLUMN = re.compile("同比|增速|增幅|增长率|变动率|变化率|变动幅度|增减率|增减幅|YoY|yoy|涨跌幅|变动比例|幅度")
 CHANGE_COLUMN = re.compile("差异|变动|增减|变化|差额|增加|增量|较上年|较年初|净增")
+GROWTH_LABEL = re.compile("(.+?)(?:同比增长率|同比增速|同比增幅|同比|增速|增长率|增幅)")
 NOT_ACTUAL = re.compile("预算|预测|预计|目标|计划|行业|同业|均值|可比|[EeFf]$|假设|测算|情景")
 MAX_COLUMNS = 60
 
@@ -43,7 +44,7 @@ def table_blocks(text: str) -> Iterator[tuple[str, list[list[Cell]]]]:
     for line in text.splitlines(keepends=True):
         body = line.strip()
         if body.startswith("|") and body.count("|") >= 2:
-            if RULE_ROW.fullmatch(body):
+            if "-" in body and RULE_ROW.fullmatch(body):
                 ruled = True
             else:
                 rows.append(_cells(line, position))
@@ -125,6 +126,9 @@ def bind_tables(
                 one = index + 1 >= len(figures) or figures[index + 1].start >= cell.end
                 column = columns[place] if place < len(columns) else None
                 of, label = metric, row[0].text
+                if of is None and column is not None and (grown := GROWTH_LABEL.fullmatch(_label(label))):
+                    of = rules.canonical(grown[1])
+                    column = replace(column, role="growth", percent=True)
                 if of is None and place < len(by_metric):
                     of, column, label = by_metric[place], when, rows[0][place].text
                 if of is None or column is None or not one:

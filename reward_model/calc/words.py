@@ -28,6 +28,8 @@ ENDS_AT = re.compile(
 )
 """What stands before a figure that is where something got to, not by how much it changed."""
 
+PLAIN_YEARS = re.compile(r"(?:19|20)\d\d\s*(?:[-—–~～至到]\s*(?:19|20)?\d\d)?\s*年?(?:末|底|度)?")
+
 FROM = re.compile(r"(?:由|从|自)(?P<between>[^，,。；;：:、]{0,14})$")
 BASE = re.compile(r"(?:较|比|对比|相比|相较于?|相对于?|同|与|环比|对)\s*$")
 """What stands before a period that something is compared with."""
@@ -43,13 +45,13 @@ RESPECTIVELY = re.compile("分别|依次|各为")
 GAP = re.compile("高于|低于|超过|超出|多于|少于|大于|小于|高出|低出|多出|相差|差额|之差|缺口|不及")
 CONTRIBUTION = re.compile("贡献率|贡献度|贡献了?|拉动|占.{0,6}(?:增量|增长|增加额|增幅|降幅|变动)")
 
-SPAN = re.compile("(?:两|三|近两|近三|过去两|过去三)年(?:间|来|内)?(?:累计|合计|共|复合)?(?=[^，,。；;]{0,3}(?:由|从|增|降|下|上|提|回|收|减|扩|缩|升|累计))")
+SPAN = re.compile("(?<!连续)(?<!连)(?:两|三|近两|近三|过去两|过去三)年(?:间|来|内)?(?:累计|合计|共|复合)?(?=[^，,。；;]{0,3}(?:由|从|增|降|下|上|提|回|收|减|扩|缩|升|累计))")
 """Over two or three years: in a sheet of three, from the first to the last."""
 
 ADVICE = re.compile("建议|要求|措施|跟踪|触发|对策|展望|下一?步|评级|操作|条件|目标|监测|关注点|计划|预算|意见|怎么做|安排|督办|管控要点")
 """A heading under which figures are aims."""
 
-ASIDE = re.compile("后仍|后却|后反|时(?:下|上|增|减|仍|却|反)|年度仍|年份|略多|略少|的情况下|背景下|的同时|之际|下反|下仍|下却|情形下|下也|缺口|之外|以外")
+ASIDE = re.compile("^后|后仍|后却|后反|时(?:下|上|增|减|仍|却|反)|年度仍|年份|略多|略少|的情况下|背景下|的同时|之际|下反|下仍|下却|情形下|下也|缺口|之外|以外")
 """Between a metric and a figure: the figure is another's."""
 
 OVER_YEARS = re.compile("[两三]年")
@@ -68,11 +70,14 @@ LAST_CLAUSE = re.compile("[，,；;：:（(]")
 LONG = re.compile("[两三]年|前年|累计")
 """The sentence looks back further than a year."""
 
-YARDSTICK = re.compile("(?:随|随着|跟着|跟随|比|较|按|按照|以|对应|因|用|除|抵|抵消|冲抵|弥补|支撑|覆盖|靠|剔除|扣除|减|扣|加|不含|除去|拖累|带来|贡献|影响|增厚|侵蚀|推高|拉低|吞噬)(?:当年|本年|上年|同期|全年)?(?:的)?$")
+YARDSTICK = re.compile("(?:随|随着|跟着|跟随|比|较|按|按照|以|因|用|除|支撑|覆盖|靠|拖累|带来|贡献|影响|增厚|侵蚀|推高|拉低|吞噬)(?:当年|本年|上年|同期|全年)?(?:的)?$")
 """Right before a metric's name: another's figure is measured by it."""
 
+PLAN = re.compile("(?:建议|方案|措施|要求|对策|提议|行动|安排|步骤)[^，,。；;]{0,10}(?:如下|：|:|[一二两三四五六]项|[一二两三四五]点|[一二两三四]条)")
+"""A paragraph that goes on with what should be done."""
+
 SUPPOSED = re.compile(
-    "若|叠加|扣掉|即使|加回|复审|触发|两年合[并计]|三年合计|恢复到|压回|作分母|为分母|统一口径|同口径|剔除|视同|粗略|能否|粗算|条件|跟踪|给予|如果|假设|假定|假如|倘若|如按|按.{0,12}(?:测算|计算|口径|推算|计)|测算|静态|模拟|情景|倒推|推算|估算|隐含|还原|敏感性|"
+    "若|看待|分[两三]年|两者叠加|扣掉|即使|加回|复审|触发|两年合[并计]|三年合计|恢复到|压回|作分母|为分母|统一口径|同口径|剔除|视同|粗略|能否|粗算|条件|跟踪|给予|如果|假设|假定|假如|倘若|如按|按.{0,12}(?:测算|计算|口径|推算|计)|测算|静态|模拟|情景|倒推|推算|估算|隐含|还原|敏感性|"
     "预计|预期|有望|力争|目标|拟|计划|应带来|应当|需要?补|建议|一旦|届时|未来|指引|每[^，,。；;]{0,6}?(?:1|一)个?(?:百分点|pct|bp|基点)|每(?:上升|下降|提高|增加|减少|增长|降低|变动|回落|回升)|"
     "来年|明年|下一?年度?|压力测试|后续|恢复至正常|折算|对应可|可增|理论|中性|乐观|悲观|预测|盈亏平衡|极端|承诺|宜|监测|预警"
 )
@@ -105,18 +110,31 @@ _GLUE = (
     "我们|申请人|发行人|标的|年内|年度|当期|本报告期|仍然|依然|主要|已经|之后|以后|以上|左右|可|能|会|将|被|让|使|令|把|在|于|"
     "快于|慢于|高于|低于|大于|小于|不及|好于|优于|弱于|超出|多于|少于|远|远远|远超|明显高于|维持|保持|处于|下|上|个|年|末|初|"
     "只有|有|存在|出现|呈现|表现|成为|回到|恢复|重回|重新|企稳|转为|转|变为|变|升破|跌破|突破|落|落在|落到|拉|拉到|"
-    "复合|年均|年化|年复合|年均复合|增长速度|复合年|复合年均|CAGR|YoY|yoy|YOY|QoQ|\\+|因|因而|因此|故|所以|从而|随之|分别|依次|"
+    "覆盖倍数|覆盖率|覆盖度|覆盖|经计算|经测算|复合|年均|年化|年复合|年均复合|增长速度|复合年|复合年均|CAGR|YoY|yoy|YOY|QoQ|\\+|因|因而|因此|故|所以|从而|随之|分别|依次|"
     "扭亏|盈利|亏损|减亏|负|正|之|与|和|及|、|其间|同时|此外|另|另外|另有|与此同时|单|单年|单期|一项|单项|仅此|额|值|数|占比|比例|比重|率"
 )
+# The longest first: 降幅 is no 降.
+_ALL_GLUE = "|".join(sorted({*_UP.split("|"), *_DOWN.split("|"), *_GLUE.split("|")}, key=len, reverse=True))
 GLUE = re.compile(
-    f"(?:{_UP}|{_DOWN}|{_GLUE}|[\\s，,：:（(）)〔〕\\[\\]【】“”\"'‘’*_#>~—–…·|+＋\\-－−=≈/]|--|→|\\d+[.．)）、]|[一二三四五六七八九十]+、|[①-⑳])+"
+    f"(?:{_ALL_GLUE}|[\\s，,：:（(）)〔〕\\[\\]【】“”\"'‘’*_#>~—–…·|+＋\\-－−=≈/]|--|→|\\d+[.．)）、]|[一二三四五六七八九十]+、|[①-⑳])+"
 )
 """Everything that may stand between a metric and its figure without making it another's."""
 
 
+CAUSE = re.compile(
+    f"^(?:主要|则|也|又|却)?(?:因|受|由于|得益于|随|经)[\u4e00-\u9fff]{{1,14}}?(?:影响|带动|推动|拖累|驱动|而|，)?(?=(?:大幅|小幅|明显)?(?:{_UP}|{_DOWN}))"
+)
+"""Why a metric moved, between its name and the move."""
+
+
 def residue(text: str) -> str:
     """What is left of the words before a figure when the glue is gone; empty if nothing else was there."""
-    return GLUE.sub("", text)
+    return GLUE.sub("", CAUSE.sub("", text))
+
+
+def reached(text: str) -> bool:
+    """Whether the words before a figure, periods left out, say that something got to it: 增长至2025年的."""
+    return ENDS_AT.search(PLAIN_YEARS.sub("", text).rstrip("的 ")) is not None
 
 
 def direction(text: str, behind: str = "") -> int:
