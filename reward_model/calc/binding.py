@@ -34,7 +34,8 @@ class Binding:
     Attributes:
         figure: the figure.
         role: "level", "growth" (percent against a base), "delta" (difference to a base), "cagr", "share"
-            (percent of ``other``), "ratio" (times ``other``), "times" (multiple of its own base), "more" (by how many times it grew), "years" (sum of ``years_back`` periods), "gap"
+            (percent of ``other``), "ratio" (times ``other``), "times" (multiple of its own base), "more" (by how many times it grew), "growth_in_points" (a growth
+            written as 个百分点), "years" (sum of ``years_back`` periods), "gap"
             (difference to ``other``), "sum" (of ``group``), "sum_delta", or "" if nothing is known.
         metric: of what.
         period: when.
@@ -103,6 +104,9 @@ class _State:
     base: Period | None = None
     queue: list[tuple[Metric | None, Period | None]] = field(default_factory=list)
     queue_kind: str = ""
+    apart: bool = False
+    seen: list[tuple[Metric, str]] = field(default_factory=list)
+    against: Period | None = None
 
 
 def sentences(text: str) -> Iterator[tuple[int, int]]:
@@ -215,8 +219,10 @@ class Binder:
         carried: Metric | None,
     ) -> Iterator[Binding]:
         sentence = self.text[start:end]
-        supposed = words.SUPPOSED.search(sentence)
-        supposed_from = start + supposed.start() if supposed else end
+        supposed_from = next(
+            (start + found.start() for found in words.SUPPOSED.finditer(sentence) if not self._in_name(start + found.start())),
+            end,
+        )
         previous_end = start
         previous: Binding | None = None
         calculated: Binding | None = None
@@ -252,9 +258,15 @@ class Binder:
                 shared = {**shared, "dated": True}
                 binding = replace(binding, explicit=False)
             kept = {name: value for name, value in shared.items() if name != "advice"}
+            kept["dated"] = kept["dated"] or binding.dated
             binding = replace(binding, supposed=bool(unsure), firm=firm, **kept)  # type: ignore[arg-type]
             yield binding
             previous, previous_end = binding, figure.end
+
+    def _in_name(self, at: int) -> bool:
+        """Whether a character is inside the name of a metric (剔除合同负债后的资产负债率)."""
+        place = bisect_right(self._mention_starts, at) - 1
+        return place >= 0 and at < self.mentions[place].end
 
     def _equal_next(self, figure: Figure) -> bool:
         """Whether an equals sign comes next."""
@@ -284,7 +296,10 @@ class Binder:
         tail_start = mention.end if mention else left_start
         defined = self._defined(inside, figure.start)
         if defined is not None:
-            inside, tail_start = inside[: inside.index(defined) + 1], self._closing(defined.end, figure.start)
+            shut = self._closing(defined.end, figure.start)
+            if self.text[defined.end] in "=＝":
+                shut = inside[-1].end
+            inside, tail_start = inside[: inside.index(defined) + 1], shut
             mention = defined
         # 「88.73亿元收入，与今年8.03亿元」: the name went with the figure before it.
         spent = (
@@ -334,13 +349,16 @@ class Binder:
         binding = self._role(binding, tail, behind, inside, state, previous, left_start)
         binding = self._listed(binding, left, left_start, inside, state, previous)
         binding = self._continued(binding, index, left, tail, inside, previous)
-        binding = _compatible(binding)
+        binding = compatible(binding)
         if binding.figure.kind == "number" and metric is not None and metric.kind not in ("multiple", "turns"):
             binding = replace(binding, firm=False)
         if mention is not None or behind_metric is not None or rest:
             state.metric = None if rest and mention is None and behind_metric is None else binding.metric
             state.subject, state.narrowed = subject, narrowed
             state.origin = None
+        if mention is None and state.against is not None and binding.role in ("delta", "growth"):
+            binding = replace(binding, base=state.against)
+        state.against = binding.period if binding.role == "level" and _LEVEL_BASE.search(tail) else None
         kept_on = mention is None and state.firm and not rest and binding.role in ("growth", "delta")
         state.firm = binding.firm or kept_on
         if binding.role == "level" and words.FROM.search(tail):
@@ -348,11 +366,16 @@ class Binder:
         elif binding.role in ("growth", "delta", "cagr") and binding.base is None and mention is None:
             binding = replace(binding, base=state.origin if state.origin != binding.period else None)
         state.role = binding.role
+        if binding.metric is not None:
+            state.seen.append((binding.metric, binding.role))
+            del state.seen[:-8]
         return binding
 
     def _defined(self, inside: Sequence[Mention], at: int) -> Mention | None:
         """The metric whose definition in brackets holds the last names: 净负债率（有息负债减货币资金 ...）."""
         for mention in reversed(inside[:-1]):
+            if self.text[mention.end : mention.end + 1] in ("=", "＝"):
+                return mention
             if self.text[mention.end : mention.end + 1] in "（(〔[":
                 end = self._closing(mention.end, at)
                 return mention if end > inside[-1].start and end <= at else None
@@ -390,7 +413,7 @@ class Binder:
         clause = words.LAST_CLAUSE.split(left)[-1]
         if mention is not None and _SHUT.search(tail) and not _SHUT_OWN.match(tail):
             return False  # the name was part of an aside in brackets
-        if mention is not None and self.text[mention.end : mention.end + 1] in "=＝" and "/" in left:
+        if mention is not None and self.text[mention.end : mention.end + 1] in ("=", "＝") and "/" in tail:
             return False
         if words.SUM.search(tail) or words.CONTRIBUTION.search(clause) or words.ASIDE.search(tail):
             return False
@@ -402,6 +425,8 @@ class Binder:
         if metric is not None and metric.name not in _NET and not deducted and re.search("扣除|剔除|扣减", left[: -len(tail) or None]):
             return False
         named = self._periods(figure.start - len(tail), figure.start)
+        if _THAN.fullmatch(tail.strip()) and not self.text.startswith("的", figure.end):
+            return True
         level = figure.kind != "percent" or (metric is not None and metric.kind == "percent")
         if words.GAP.search(tail) and not named and level:
             return False
@@ -414,6 +439,8 @@ class Binder:
                 return False
         before = self.text[max(left_start, mention.start - 4) : mention.start]
         if words.GAP.search(before) and figure.kind != "percent":
+            return False
+        if figure.kind == "money" and (before.endswith("对") or mention.metric.name == "利润"):
             return False
         return words.YARDSTICK.search(before) is None
 
@@ -475,6 +502,7 @@ class Binder:
     ) -> tuple[Period | None, Period | None, bool]:
         """(period, base, whether one was named) of a figure; carries a period on."""
         period = base = None
+        back = 0
         explicit = False
         for mention in self._periods(left_start, at):
             found = self.period_of(mention)
@@ -490,23 +518,28 @@ class Binder:
             if against and against[0].strip() in ("与", "同", "对") and not _COMPARES.match(between):
                 against = None
             if against and not close:
-                base = found
-                state.base = found if mention.year is not None else None
+                if mention.year is None and mention.offset is not None and mention.part in ("", "start"):
+                    back = max(1, -mention.offset)
+                else:
+                    base, state.base = found, found
                 continue
             same_clause = not re.search("[，,；;（(]", between)
             if mention.text in _THAT_YEAR and state.period is not None:
                 found = state.period
+            opens = _OPENS.search(self.text[max(0, mention.start - 3) : mention.start]) or mention.start == 0
             if mention.year is not None:
-                if not close:
+                if not close and opens:
                     state.period = found
                 period, explicit = found, explicit or same_clause
             elif same_clause:
                 period, explicit = found, True
-            elif mention.offset is not None and mention.offset < 0 and not between[:1].strip("，, "):
+            elif mention.offset is not None and mention.offset < 0 and opens and between[:1] in "，,":
                 state.period = found
         if period is None:
             period = state.period or Period(self.current)
-        if words.YEAR_ON_YEAR.search(self.text, left_start, at):
+        if back:
+            base = period.back(back)
+        if words.YEAR_ON_YEAR.search(self.text, left_start, at) and base is None:
             state.base = None
         base = base or state.base
         if base is None and period is not None and (years := words.SPAN.search(self.text, left_start, at)):
@@ -530,8 +563,9 @@ class Binder:
         origin = words.FROM.search(tail)
         if origin is None and (words.MOVES_ON.fullmatch(behind) or behind.startswith(("变为", "转为"))) and not words.reached(tail):
             origin = _NOTHING.search(tail)
-        sign = -1 if figure.loss else words.direction(tail, behind)
-        at_level = words.reached(tail)
+        near_tail = re.split("[，,]", tail)[-1]
+        sign = -1 if figure.loss else words.direction(near_tail, behind)
+        at_level = words.reached(near_tail)
         changes = sign != 0 and not figure.loss
         if figure.text[:1] in "+＋" and figure.kind != "number" and origin is None:
             sign, changes = 1, True
@@ -547,6 +581,9 @@ class Binder:
         if words.COMPOUND.search(tail):
             return replace(binding, role="cagr")
         if figure.kind == "points":
+            rated = words.RATE_NOUN.search(tail) or words.RATE_NOUN.match(behind.lstrip("的 "))
+            if kind in ("money", "count") and changes and not rated:
+                return replace(binding, role="growth_in_points", firm=binding.firm)
             return replace(binding, role="delta", firm=binding.firm and kind in ("percent", ""))
         if figure.kind == "percent" and words.SHARE.search(tail):
             return replace(binding, role="share", firm=False)
@@ -559,7 +596,7 @@ class Binder:
             reached = at_level and previous is not None and words.FROM.search(previous.tail) is not None
             if reached or origin is not None:  # 增速由A回落至B: the growth itself rose or fell
                 binding = replace(binding, sign=0)
-            known = changes or rate or (previous is not None and previous.role == "growth" and not inside)
+            known = changes or rate or figure.signed or (previous is not None and previous.role == "growth" and not inside)
             compared = state.role == "growth" and words.GAP.search(tail) is not None
             if at_level and not rate and not reached:
                 return replace(binding, role="growth", firm=False)
@@ -571,7 +608,8 @@ class Binder:
         if origin is not None:
             return replace(binding, role="level", sign=0, came_from=True)
         if at_level and previous is not None and previous.came_from and not inside:
-            binding = replace(binding, explicit=True)
+            again = re.match("，?(?:再|又|并|随后|进而)", behind)
+            binding = replace(binding, explicit=again is None, dated=again is not None)
         amount = words.AMOUNT_NOUN.search(tail) is not None
         if (changes and not at_level) or amount:
             if figure.kind == "percent":  # 毛利率提升2%: points are meant, or a rate of a rate
@@ -722,6 +760,8 @@ class Binder:
         )
         if apart or both:
             metrics = self._elided(inside, left_start, binding.figure) if apart else []
+            if apart and not inside and len(named) < 2 and several is None:
+                metrics = self._named_before(state, binding)
             when = [self.period_of(p) for p in self._periods(left_start, binding.figure.start)]
             span = next((p for p in self._periods(left_start, binding.figure.start) if p.end_year), None)
             if span is not None and span.year is not None and span.end_year is not None:
@@ -735,14 +775,14 @@ class Binder:
                 state.queue = [(metric, binding.period) for metric in metrics]
             else:
                 state.queue = []
-            state.queue_kind = binding.figure.kind
+            state.queue_kind, state.apart = binding.figure.kind, apart
         elif inside or binding.figure.kind != state.queue_kind:
             state.queue = []
         if state.queue:
             metric, period = state.queue.pop(0)
             between = words.residue(left) if not inside else ""
             subject = metric.name if metric else binding.subject
-            if not inside and previous is not None:  # what the first one claims, they all do
+            if not inside and previous is not None and not (apart or both):  # what the first one claims, they all do
                 binding = replace(binding, role=previous.role, sign=previous.sign, base=previous.base)
             return replace(
                 binding,
@@ -750,7 +790,7 @@ class Binder:
                 period=period,
                 subject=subject,
                 explicit=True,
-                firm=not between and (apart or binding.firm),
+                firm=not between and (state.apart or binding.firm),
             )
         over = _OVER.search(left)
         if over and inside and binding.figure.kind == "money" and words.SUM.search(left):
@@ -767,6 +807,18 @@ class Binder:
                 role = "sum_delta" if binding.role == "delta" else "sum"
                 return replace(binding, role=role, group=group, firm=binding.firm and tight and bool(summed))
         return binding
+
+    def _named_before(self, state: _State, binding: Binding) -> list[Metric]:
+        """The metrics of the figures before: 「ROA为a，ROE为b，分别较上年下降c和d」."""
+        at = bisect_left(self._figure_starts, binding.figure.start)
+        count = 1
+        while at + count < len(self.figures) and LIST.fullmatch(
+            self.text[self.figures[at + count - 1].end : self.figures[at + count].start]
+        ):
+            count += 1
+        before = [metric for metric, role in state.seen if role == "level"]
+        unique = list(dict.fromkeys(before))
+        return unique[-count:] if 1 < count <= len(unique) else []
 
     def _elided(self, inside: Sequence[Mention], left_start: int, figure: Figure) -> list[Metric]:
         """The metrics of a list whose names share an end: 管理、研发费用; 应收与存货周转天数."""
@@ -800,9 +852,12 @@ _SHARED = re.compile(
 )
 _OVER = re.compile("[两三]年")
 _EQUAL = re.compile(r"[=≈＝]\s*约?$")
+_THAN = re.compile("(?:已|仍|就|约)*(?:超过|超|逾|不到|不足|突破)了?")
+_LEVEL_BASE = re.compile(r"(?:较|比|对比|相较于?)(?:于)?[^，,。；;]{2,8}(?:的|为)?\s*$")
+_OPENS = re.compile(r"(?:[，,。；;：:（(\n、\s*|#>—-]|公司|全行|我行|集团|其|在|而|但|且|从|至|到|与|和)$")
 _SHUT = re.compile("[）)〕]")
 _SHUT_OWN = re.compile(r"[^）)〕]{0,24}?[（(〔][^）)〕]*[）)〕]")
-_N_YEARS = re.compile("([两三])年(?:分别|依次|各)?(?:为|是)")
+_N_YEARS = re.compile("([两三])年(?:[^，,。；;]{0,16}(?:分别|依次)(?:为|是)?|(?:各)?(?:为|是))")
 _EXPENSES = ("销售费用", "管理费用", "研发费用", "财务费用")
 _EXPENSE = re.compile("(?:销售|管理|研发|财务)费用(率)?")
 _ELIDED = re.compile("(?:(?:销售|管理|研发|财务)(?:、|和|与|及|以及))+$")
@@ -830,7 +885,7 @@ def _result(first: Binding, figure: Figure, rules: Rules) -> Binding:
     elif metric is not None and figure.kind == "percent" and first.role == "growth":
         role = "growth"
     first = replace(first, metric=metric)
-    return _compatible(replace(first, figure=figure, role=role, sign=0 if role == "level" else first.sign))
+    return compatible(replace(first, figure=figure, role=role, sign=0 if role == "level" else first.sign))
 
 
 def _basis(words_around: str) -> str:
@@ -841,7 +896,7 @@ def _basis(words_around: str) -> str:
     return "期末" if found[-1][:1] in "期摊" or found[-1] == "年末余额" else "平均"
 
 
-def _compatible(binding: Binding) -> Binding:
+def compatible(binding: Binding) -> Binding:
     """A figure of a kind that its metric can't have claims nothing that can be refuted."""
     metric, figure = binding.metric, binding.figure
     if metric is None or binding.other is not None or binding.role not in ("level", "delta"):

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any, Literal, cast
 
-from reward_model.calc import judge
+from reward_model.calc import judge, words
 from reward_model.calc.arithmetic import calculations
 from reward_model.calc.binding import Binder, Binding
 from reward_model.calc.book import Book, Facts, Period, fact_book
@@ -34,6 +34,9 @@ CUT = "文本过长，只核对了前 {n} 个字符 (only the first {n} characte
 UNKNOWN = "认不出是哪一项指标"
 NO_OPERANDS = "缺少可核对的数据"
 UNSURE = "口径不明确，与可得数据不符但不能断定"
+LONGEST_MOVE = 16
+TURNED = "与前后两数的变动方向相反"
+IN_POINTS = "增长率以百分比计，百分点只用于比率之差"
 SUPPOSED = "假设、目标或外部基准，不核对"
 SEQUENTIAL = "环比需要季度或月度数据"
 
@@ -114,6 +117,7 @@ class _Check:
         self.local = {**equations(self.text, bindings, spans), **calculations(self.text, self.figures)}
         findings = [self._find(index, binding) for index, binding in enumerate(bindings)]
         self._swap(findings)
+        self._turned(findings)
         preferred = _preferred(findings)
         claims = tuple(self._claim(finding, preferred) for finding in findings)
         evidence: Literal["facts", "text"] = "facts" if self.facts is not None else "text"
@@ -157,6 +161,8 @@ class _Check:
         if binding.sequential and not binding.explicit and self.facts is not None:
             return _Finding("unverifiable", binding, reason=SEQUENTIAL)
         book = self.facts
+        if binding.role == "growth_in_points":
+            return self._in_points(binding)
         values = expected(binding, book) if book is not None else []
         from_text = False
         if not values and index in self.local:
@@ -178,6 +184,14 @@ class _Check:
             return other
         reason = SUPPOSED if binding.supposed else UNKNOWN if binding.metric is None else NO_OPERANDS
         return _Finding("unverifiable", binding, reason=reason)
+
+    def _in_points(self, binding: Binding) -> _Finding:
+        """An amount "up 14.37 percentage points" that grew by 14.37%: the unit is wrong, and nothing else said."""
+        grown = replace(binding, role="growth")
+        for value in expected(grown, self.facts) if self.facts is not None else ():
+            if judge.fit(binding.figure, value, binding.sign).verdict == "ok" and binding.firm:
+                return _Finding("wrong", grown, value, Fit("wrong", 0.0), (value,), reason=IN_POINTS)
+        return _Finding("unverifiable", binding, reason=UNSURE)
 
     def _from_text(self, binding: Binding) -> list[Expected]:
         """What the text's own statements make of a figure; of a level, only what formulas give."""
@@ -287,6 +301,38 @@ class _Check:
             if self.facts is not None and _explains(mistaken, self.facts):
                 findings[index] = self._settle(bound, expected(bound, self.facts), firm=True)
 
+    def _turned(self, findings: list[_Finding]) -> None:
+        """由1倍下降到2倍: the word against the two figures, whatever they should be."""
+        for index in range(1, len(findings)):
+            one, two = findings[index - 1], findings[index]
+            a, b = self.bound[index - 1].figure, self.bound[index].figure
+            if not self.bound[index - 1].came_from or two.verdict == "wrong" or a.kind != b.kind:
+                continue
+            gap = self.text[a.end : b.start]
+            if len(gap) > LONGEST_MOVE or not words.reached(gap) or min(a.low, b.low) < 0 or a.unit != b.unit:
+                continue
+            way = words.STRICT.search(gap)
+            if way is None or one.binding.metric is not two.binding.metric:
+                continue
+            if (a.high < b.low) if way["down"] else (b.high < a.low):
+                value = two.value or Expected(
+                    float(b.low), float(b.high), f"{a.text} → {b.text}", (), point=float(b.value)
+                )
+                findings[index] = replace(
+                    two, verdict="wrong", value=value, fit=Fit("wrong", 0.0, opposite=True), reason=TURNED
+                )
+
+    def _from_word(self, binding: Binding) -> int:
+        """Where the word begins that gives a change its direction; the figure itself if there is none near."""
+        figure = binding.figure
+        begin = max(figure.start - LONGEST_MOVE, figure.start - len(binding.tail))
+        found = None
+        for pattern in (words.CHANGE, words.DOWN_NOUN, words.UP_NOUN):
+            for match in pattern.finditer(self.text, begin, figure.start):
+                if found is None or match.end() > found.end():
+                    found = match
+        return found.start() if found else figure.start
+
     # -- a claim ----------------------------------------------------------------------------------------
 
     def _claim(self, finding: _Finding, preferred: dict[str, str]) -> Claim:
@@ -322,11 +368,17 @@ class _Check:
             if finding.verdict == "wrong":
                 severity = cast(Severity, judge.severity(figure, value, found.opposite))
                 mistake = judge.simple_mistake(figure, value, found.opposite) or self._mistake(binding, value)
+                if finding.reason == IN_POINTS:
+                    mistake = "pp_for_percent"
+                    recomputed = judge.written(replace(figure, kind="percent"), middle, keep_sign=keep)
+                    recomputed = recomputed.replace("个百分点", "%").rstrip("ptcP点百分个").rstrip("%") + "%"
                 reason = "；".join(part for part in (judge.MISTAKES.get(mistake or "", ""), reason) if part)
         period = str(binding.period) if binding.period is not None and metric is not None else None
+        # A wrong direction is the word's fault: it belongs to what is quoted.
+        start = self._from_word(binding) if mistake == "sign" else figure.start
         return Claim(
-            text=figure.text,
-            span=(figure.start, figure.end),
+            text=self.text[start : figure.end],
+            span=(start, figure.end),
             metric=metric,
             period=period,
             stated=figure.text,

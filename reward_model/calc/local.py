@@ -16,7 +16,8 @@ from reward_model.calc.formula import Operand
 from reward_model.calc.joined import scale_of
 
 AGAINST = re.compile(
-    r"(?:较|比|对比|相较于?|相比|高于|低于|为)?(?:上年同期|去年同期|上年末|去年末|上年|去年|年初|期初|上期|前一?年|前值|(?:19|20)\d\d年[^，,。；;]{0,6}?)"
+    r"(?:(?:较|比|对比|相较于?|相比|高于|低于|为)?(?:上年同期|去年同期|上年末|去年末|上年|去年|年初|期初|上期|前一?年|前值)|"
+    r"(?:较|比|对比|相较于?|高于|低于|[（(])(?:19|20)\d\d年[^，,。；;]{0,6}?)"
     r"(?:的|为|是|约|同期|末|底|\s)*$"
 )
 OTHER_SPAN = re.compile(r"[两三四五]年|累计|(?:19|20)\d\d年|(?:上年|去年)(?![同末])")
@@ -233,6 +234,9 @@ def _pair(text: str, bindings: Sequence[Binding], index: int) -> Pair | None:
         old, new = (low_b, high_b), scaled
     elif moved and not words.reached(gap) and _plain(gap) and b.kind in ("money", "count"):
         sign = words.direction(gap)
+        compared = _compared(text, bindings, index)
+        if compared is not None:  # A，较上年的B增加D，增长g: g is of A and B
+            return compared
         new = scaled
         bounds = [scaled[0] - sign * x for x in (low_b, high_b)] + [scaled[1] - sign * x for x in (low_b, high_b)]
         old = (min(bounds), max(bounds))
@@ -243,6 +247,24 @@ def _pair(text: str, bindings: Sequence[Binding], index: int) -> Pair | None:
         for item in (first, second)
     )
     return old, new, (names, a.kind)
+
+
+def _compared(text: str, bindings: Sequence[Binding], index: int) -> Pair | None:
+    """(B, A) where the figures before a change are A, a year before's B, and their difference."""
+    if index < 3:
+        return None
+    one, two = bindings[index - 3], bindings[index - 2]
+    a, b = one.figure, two.figure
+    gap = text[a.end : b.start]
+    if a.kind != b.kind or a.unit != b.unit or one.sentence != two.sentence or a.is_range or b.is_range:
+        return None
+    if not AGAINST.search(gap) or not _plain(AGAINST.sub("", gap)):
+        return None
+    return (
+        (float(b.low), float(b.high)),
+        (float(a.low), float(a.high)),
+        (_operands([two, one]), a.kind),
+    )
 
 
 def _scaled(a: Figure, b: Figure) -> tuple[float, float]:

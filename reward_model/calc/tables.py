@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
 
-from reward_model.calc.binding import Binding
+from reward_model.calc.binding import Binding, compatible
 from reward_model.calc.book import Period, unit_scale
 from reward_model.calc.figures import Figure
 from reward_model.calc.periods import find_periods
@@ -185,7 +185,7 @@ def _bound(
     if role == "level" and figure.kind == "percent" and metric.kind == "money":
         role, firm = "growth", False
     period = column.period or Period(current)
-    return Binding(
+    return compatible(Binding(
         figure,
         role=role,
         metric=metric,
@@ -196,4 +196,4 @@ def _bound(
         explicit=True,
         subject=metric.name,
         nearby=(metric,),
-    )
+    ))

@@ -93,7 +93,7 @@ NORM = re.compile(
 
 NARROWING = re.compile(
     "以外|之外|外的|增量|边际|海外|境外|国际|境内|国内|出口|内销|外销|线上|线下|直营|加盟|单季|季度|月度|主业|核心|新业务|老|其他|分部|业务|产品|子公司|"
-    "单店|人均|每股|平均|户均|单位|吨|目标|合同|新增|剔除|扣除|经调整|调整后|母公司|行业|同业|可比|市场|板块|区域|地区|省|市|"
+    "单店|人均|每股|平均|户均|单位|吨|目标|合同|新增|经调整|调整后|母公司|行业|同业|可比|市场|板块|区域|地区|省|市|"
     "厂|线|型|类|零售|对公|个人|企业|住宅|商业|物业|服务|订阅|硬件|软件|云|广告|游戏|海|东|西|南|北|部分|项目|客户|渠道|门店|"
     "结算|租金|利息|手续费|代销|债|票据|长期|短期|非|受限|预收|逾期|关注|次级|可疑|重组|核销|拟|新|旧|首|前五|年均|日均|当季"
 )
@@ -130,6 +130,10 @@ CAUSE = re.compile(
 def residue(text: str) -> str:
     """What is left of the words before a figure when the glue is gone; empty if nothing else was there."""
     return GLUE.sub("", CAUSE.sub("", text))
+
+
+STRICT = re.compile("(?P<up>增|升|涨|提高|抬)|(?P<down>降|减|跌|下滑|回落|收窄|缩)")
+"""Words whose direction holds for every metric (放缓 and 改善 depend on it)."""
 
 
 def reached(text: str) -> bool:
