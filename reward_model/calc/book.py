@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from decimal import Decimal
-from typing import Protocol
+from typing import Any, NamedTuple, Protocol
 
 from reward_model.calc.formula import Operand, Value, parse_expression
 from reward_model.calc.periods import find_periods
@@ -29,8 +28,7 @@ class Facts(Protocol):
     def items(self) -> dict[str, list[float | int | None]]: ...
 
 
-@dataclass(frozen=True, slots=True)
-class Period:
+class Period(NamedTuple):
     """A year, or a part of one (``part`` as in :class:`reward_model.calc.periods.PeriodMention`)."""
 
     year: int
@@ -52,8 +50,12 @@ def unit_scale(unit: str) -> tuple[float, str]:
 
 
 def _decimals(value: float) -> int:
-    exponent = Decimal(repr(value)).normalize().as_tuple().exponent
-    return max(0, -exponent) if isinstance(exponent, int) else 0
+    written = repr(value)
+    if "e" in written:
+        exponent = Decimal(written).normalize().as_tuple().exponent
+        return max(0, -exponent) if isinstance(exponent, int) else 0
+    behind = written.partition(".")[2]
+    return 0 if behind == "0" else len(behind)
 
 
 class Book:
@@ -69,11 +71,14 @@ class Book:
         self._items: dict[tuple[str, Period], Value] = {}
         self._levels: dict[tuple[str, Period], list[tuple[str, Value]]] = {}
         self.periods: list[Period] = []
+        self.computed: dict[tuple[Any, ...], Any] = {}
+        """What :mod:`reward_model.calc.expected` has computed from this book."""
 
     def add(self, metric: str, period: Period, value: Value) -> None:
         """Enter a value."""
         self._items.setdefault((metric, period), value)
         self._levels.clear()
+        self.computed.clear()
 
     def item(self, metric: str, period: Period) -> Value | None:
         """The value as entered."""

@@ -9,12 +9,12 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import Any, Literal, cast
 
 from reward_model.calc import judge, words
 from reward_model.calc.arithmetic import calculations
-from reward_model.calc.binding import Binder, Binding
+from reward_model.calc.binding import Binder, Binding, changed
 from reward_model.calc.book import Book, Facts, Period, fact_book
 from reward_model.calc.expected import Expected, expected
 from reward_model.calc.figures import Figure, find_figures
@@ -23,6 +23,7 @@ from reward_model.calc.joined import share_units
 from reward_model.calc.judge import Fit
 from reward_model.calc.local import equations
 from reward_model.calc.periods import PeriodMention, find_periods
+from reward_model.calc.readings import PRECISE, another_reading
 from reward_model.calc.result import CheckResult, Claim, Severity, Verdict
 from reward_model.calc.rules import Metric, Rules, load_rules
 from reward_model.calc.tables import bind_tables
@@ -44,10 +45,6 @@ OPENING = 120
 """Characters at the beginning of a text without facts in which its year must be named."""
 TITLE = 40
 """Characters at the beginning of a text in which a year is that of the report."""
-FAIRLY_PRECISE = 30
-PRECISE = 100
-"""Units of the last digit that a figure needs for an explanation other than its words' to count."""
-VERY_PRECISE = 1000
 ROLE_NAMES = {
     "growth": "同比",
     "delta": "变动",
@@ -101,12 +98,18 @@ class _Check:
             self.warnings.append(CUT.format(n=f"{MOST_CHARACTERS:,}"))
         self.text, self.rules = text, rules
         self.facts = fact_book(facts, rules) if facts is not None else None
-        self.points = fact_book(facts, rules, exact=True) if facts is not None else None
+        self._sheet = facts
         self.unit = facts.unit if facts is not None else None
         self.periods = find_periods(text)
         self.figures = share_units(text, find_figures(text, self.periods))
         self.current = _current_year(self.periods, self.facts)
         self.book = Book(rules)
+
+    @cached_property
+    def points(self) -> Book:
+        """The sheet's values as written, not as intervals."""
+        assert self._sheet is not None
+        return fact_book(self._sheet, self.rules, exact=True)
 
     def run(self) -> CheckResult:
         bindings = self.bound = self._bindings()
@@ -128,7 +131,7 @@ class _Check:
         bound = Binder(self.text, self.rules, self.figures, mentions, self.periods, self.current).bind()
         tables = bind_tables(self.text, self.rules, self.figures, self.current, self.unit)
         return [
-            tables.get(index, replace(binding, role="", firm=False) if binding.figure.cell else binding)
+            tables.get(index, changed(binding, role="", firm=False) if binding.figure.cell else binding)
             for index, binding in enumerate(bound)
         ]
 
@@ -187,7 +190,7 @@ class _Check:
 
     def _in_points(self, binding: Binding) -> _Finding:
         """An amount "up 14.37 percentage points" that grew by 14.37%: the unit is wrong, and nothing else said."""
-        grown = replace(binding, role="growth")
+        grown = changed(binding, role="growth")
         for value in expected(grown, self.facts) if self.facts is not None else ():
             if judge.fit(binding.figure, value, binding.sign).verdict == "ok" and binding.firm:
                 return _Finding("wrong", grown, value, Fit("wrong", 0.0), (value,), reason=IN_POINTS)
@@ -216,22 +219,18 @@ class _Check:
             reason = SUPPOSED if binding.supposed else UNSURE
             return _Finding("unverifiable", binding, reason=reason)
         if alone:
-            binding = replace(binding, base=None)
+            binding = changed(binding, base=None)
         return _Finding(best.verdict, binding, value, best, tuple(values))
 
     def _rescued(self, binding: Binding, firm: bool) -> _Finding | None:
         """Another reading of a figure that explains it exactly; of a firm one, only one its words allow."""
-        figure = binding.figure
-        book = self.facts
+        figure, book = binding.figure, self.facts
         if book is None or figure.hedge:
             return None
-        for other, needed in self._readings(binding, firm, book):
-            if judge.significant(figure) < needed:
-                continue
-            for value in expected(other, book):
-                found = judge.fit(figure, value, other.sign)
-                if found.verdict == "ok":
-                    return _Finding("ok", other, value, found, (value,))
+        found = another_reading(binding, firm, book)
+        if found is not None:
+            other, value, fitting = found
+            return _Finding("ok", other, value, fitting, (value,))
         if firm and figure.signed and figure.kind == "money" and binding.role in ("level", "delta"):
             return self._signed(binding, book)
         return None
@@ -239,7 +238,7 @@ class _Check:
     @staticmethod
     def _signed(binding: Binding, book: Book) -> _Finding | None:
         """A signed amount as a change; in a list of what moved profit, a cost that fell counts as plus."""
-        change = replace(binding, role="delta")
+        change = changed(binding, role="delta")
         for value in expected(change, book):
             turned = replace(value, low=-value.high, high=-value.low)
             cost = binding.metric is not None and binding.metric.cost
@@ -249,46 +248,6 @@ class _Check:
                     return _Finding(found.verdict, change, value, found, (value,))
         return None
 
-    def _readings(self, binding: Binding, firm: bool, book: Book) -> Iterator[tuple[Binding, int]]:
-        """Other readings, the likelier first, and how precise a figure must be for each to count."""
-        figure = binding.figure
-        plain = replace(binding, other=None, group=(), base=None)
-        periods = [p for p in reversed(book.periods) if p != binding.period]
-        if firm and (binding.explicit or not binding.dated):
-            periods = []
-        if binding.came_from:
-            periods = [p for p in reversed(book.periods) if p != binding.period]
-        if binding.other is not None or binding.group:
-            for period in periods:
-                yield replace(binding, period=period), FAIRLY_PRECISE
-        if firm and binding.long and binding.role in ("growth", "delta") and binding.period is not None:
-            yield replace(binding, base=binding.period.back(2)), FAIRLY_PRECISE
-        metrics = [binding.metric] if binding.metric else []
-        if not firm:
-            metrics += [metric for metric in binding.nearby if metric is not binding.metric]
-        for metric in metrics:
-            for role in _roles(figure, metric):
-                for period in ([binding.period] if binding.period else []) + periods:
-                    sign = binding.sign if role in ("growth", "delta") and firm else 0
-                    near = firm and (period == binding.period or role == binding.role == "level")
-                    other = replace(plain, metric=metric, role=role, period=period, sign=sign)
-                    yield other, FAIRLY_PRECISE if near else PRECISE
-                    if role in ("growth", "delta") and period is not None and not firm:
-                        yield (
-                            replace(plain, metric=metric, role=role, period=period, base=period.back(2), sign=sign),
-                            PRECISE,
-                        )
-        if firm or figure.kind not in ("money", "percent", "multiple", "number"):
-            return
-        role = {"money": "gap", "percent": "share"}.get(figure.kind, "ratio")
-        near = [metric for metric in binding.nearby if metric.kind == "money"][:6]
-        for one in near:
-            for two in near:
-                if one is not two:
-                    yield replace(plain, metric=one, other=two, role=role, sign=0), VERY_PRECISE
-                    if role == "gap":
-                        yield replace(plain, metric=one, group=(one, two), role="sum", sign=0), VERY_PRECISE
-
     def _swap(self, findings: list[_Finding]) -> None:
         """由A降至B with the years' figures exchanged: the first was saved by fitting the later year."""
         for index in range(len(findings) - 1):
@@ -297,7 +256,7 @@ class _Check:
             bound = self.bound[index]
             if not came or one.binding.period == bound.period or one.binding.period != two.binding.period:
                 continue
-            mistaken = replace(two.binding, period=bound.period)
+            mistaken = changed(two.binding, period=bound.period)
             if self.facts is not None and _explains(mistaken, self.facts):
                 findings[index] = self._settle(bound, expected(bound, self.facts), firm=True)
 
@@ -355,7 +314,7 @@ class _Check:
         reason = finding.reason
         operands: tuple[dict[str, Any], ...] = ()
         if value is not None and found is not None:
-            middle = self._point(binding, value)
+            middle = value.middle if finding.verdict == "ok" else self._point(binding, value)
             keep = middle < 0 if not value.signed else self._keep_sign(binding, value)
             recomputed = judge.written(figure, middle, keep_sign=keep)
             formula = value.formula
@@ -395,7 +354,7 @@ class _Check:
         """The value to show: from the figures as written, not from the middle of what they may stand for."""
         if value.high - value.low <= 0.2 * float(binding.figure.step):
             return value.middle
-        if all(operand.source == "facts" for operand in value.operands) and self.points is not None:
+        if self._sheet is not None and all(operand.source == "facts" for operand in value.operands):
             same = (v for v in expected(binding, self.points) if v.formula == value.formula and v.note == value.note)
             return next((v.middle for v in same), value.middle)
         return value.point if value.point is not None else value.middle
@@ -413,23 +372,23 @@ class _Check:
         figure, metric, period = binding.figure, binding.metric, binding.period
         if metric is None or period is None or judge.significant(figure) < PRECISE:
             return None
-        plain = replace(binding, base=None)
+        plain = changed(binding, base=None)
         for other in book.periods:
-            if other != period and _explains(replace(plain, period=other), book):
+            if other != period and _explains(changed(plain, period=other), book):
                 return "base_year"
-        if binding.role in ("growth", "delta") and _explains(replace(plain, base=period.back(2)), book):
+        if binding.role in ("growth", "delta") and _explains(changed(plain, base=period.back(2)), book):
             return "base_year"
         swapped = {"level": "delta", "delta": "level"}.get(binding.role)
-        if swapped and _explains(replace(plain, role=swapped), book):
+        if swapped and _explains(changed(plain, role=swapped), book):
             return "stale_level"
-        if binding.role == "delta" and metric.kind == "percent" and _explains(replace(plain, role="growth"), book):
+        if binding.role == "delta" and metric.kind == "percent" and _explains(changed(plain, role="growth"), book):
             return "pp_for_percent"
         if binding.role in ("level", "growth", "delta"):
             names = {name for name, _, _ in book.entries()}
             others = [self.rules.metrics[name] for name in names if name in self.rules.metrics]
             for near in others:
                 same = near.kind == metric.kind and near is not metric
-                if same and _explains(replace(plain, metric=near), book):
+                if same and _explains(changed(plain, metric=near), book):
                     return "neighbouring_line"
         return None
 
@@ -442,20 +401,6 @@ def _same_kind(figure: Figure, metric: Metric) -> bool:
     if metric.kind == figure.kind:
         return True
     return metric.kind in ("multiple", "turns") and figure.kind in ("number", "multiple", "turns")
-
-
-def _roles(figure: Figure, metric: Metric) -> tuple[str, ...]:
-    """What a figure of its kind may be of a metric."""
-    kind = metric.kind
-    if figure.kind == "percent":
-        return ("level",) if kind in ("percent", "multiple") else ("growth",)
-    if figure.kind == "points":
-        return ("delta",) if kind == "percent" else ()
-    if figure.kind in ("money", "days", "count"):
-        return ("level", "delta") if kind == figure.kind else ()
-    if figure.kind in ("multiple", "number", "turns"):
-        return ("level", "delta") if kind in ("multiple", "turns") else ("times",)
-    return ()
 
 
 def _family(metric: Metric) -> str:

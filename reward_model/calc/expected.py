@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from reward_model.calc.binding import Binding
 from reward_model.calc.book import Book, Period
@@ -41,34 +42,79 @@ class Expected:
         return (self.low + self.high) / 2
 
 
+class Reading(NamedTuple):
+    """One thing that a figure may be a figure of; fields as in :class:`reward_model.calc.binding.Binding`."""
+
+    role: str
+    metric: Metric
+    period: Period
+    base: Period | None = None
+    other: Metric | None = None
+    group: tuple[Metric, ...] = ()
+    kind: str = ""
+    basis: str = ""
+    years_back: int = 0
+
+
 def expected(binding: Binding, book: Book) -> list[Expected]:
     """Every accepted value of what ``binding`` claims; empty where the book can't say."""
-    metric, period = binding.metric, binding.period
-    if metric is None or period is None:
+    if binding.metric is None or binding.period is None:
         return []
-    base = binding.base
-    if base is not None and base.year >= period.year:
+    return values_of(
+        Reading(
+            binding.role,
+            binding.metric,
+            binding.period,
+            binding.base,
+            binding.other,
+            binding.group,
+            binding.figure.kind,
+            binding.basis,
+            binding.years_back,
+        ),
+        book,
+    )
+
+
+def values_of(reading: Reading, book: Book) -> list[Expected]:
+    """Every accepted value of a reading; kept in the book, since a text asks for the same again and again."""
+    key = (
+        reading.role,
+        reading.metric.name,
+        reading.period,
+        reading.base,
+        reading.other and reading.other.name,
+        reading.group and tuple(metric.name for metric in reading.group),
+        *reading[6:],
+    )
+    found: list[Expected] | None = book.computed.get(key)
+    if found is None:
+        found = book.computed[key] = _compute(reading, book)
+    return found
+
+
+def _compute(reading: Reading, book: Book) -> list[Expected]:
+    role, metric, period = reading.role, reading.metric, reading.period
+    if reading.base is not None and reading.base.year >= period.year:
         return []
-    if binding.role == "level":
-        return _on_basis(list(_levels(book, metric, period, binding.figure.kind)), binding.basis)
-    if binding.role == "growth":
-        return list(growth(book, metric, period, base or period.back()))
-    if binding.role == "cagr":
-        return list(_compound(book, metric, period, base))
-    if binding.role == "delta":
-        return list(_deltas(book, metric, period, base or period.back()))
-    if binding.role == "times":
-        return list(_times(book, metric, period, base or period.back()))
-    if binding.role == "more":
-        doubled = binding.figure.kind == "doublings"
-        return [_more(v, doubled) for v in _times(book, metric, period, base or period.back())]
-    if binding.role == "years":
-        return list(_over_years(book, metric, period, binding.years_back))
-    if binding.other is not None:
-        return list(_pairs(book, metric, binding.other, period, binding.role))
-    if binding.group:
-        return list(_sums(book, binding.group, period, base or period.back(), binding.role))
-    return []
+    base = reading.base or period.back()
+    if role == "level":
+        return _on_basis(list(_levels(book, metric, period, reading.kind)), reading.basis)
+    if role == "growth":
+        return list(growth(book, metric, period, base))
+    if role == "cagr":
+        return list(_compound(book, metric, period, reading.base))
+    if role == "delta":
+        return list(_deltas(book, metric, period, base))
+    if role == "times":
+        return list(_times(book, metric, period, base))
+    if role == "more":
+        return [_more(value, reading.kind == "doublings") for value in _times(book, metric, period, base)]
+    if role == "years":
+        return list(_over_years(book, metric, period, reading.years_back))
+    if reading.other is not None:
+        return list(_pairs(book, metric, reading.other, period, role))
+    return list(_sums(book, reading.group, period, base, role)) if reading.group else []
 
 
 def shown(name: str, period: Period) -> str:

@@ -11,7 +11,7 @@ from reward_model.calc.figures import Figure
 
 ABOUT = 0.03
 """What 约 and the like leave open, as a share of the figure."""
-OVER = 0.35
+OVER = 0.25
 """By how much more than 超过 said a value may be; the same for less than 不到."""
 MINOR = 0.005
 """Relative error up to which a wrong figure is a minor one."""
