@@ -327,7 +327,8 @@ class Binder:
         subject = state.subject if mention is None and not rest else ""
         if mention is not None and not narrowed and not rest:
             subject = mention.metric.name
-        subject = subject or _noun(left)
+        if not subject and metric is None:
+            subject = _noun(left)
         behind_metric = self._behind(figure) if mention is None else None
         if behind_metric is not None:
             metric, firm, subject = behind_metric, False, behind_metric.name
@@ -352,7 +353,9 @@ class Binder:
             subject=subject,
             tail=tail,
             sequential=words.SEQUENTIAL.search(left) is not None,
-            basis=_basis(self.text[max(left_start, figure.start - 40) : figure.start] + behind[:10]),
+            basis=_basis(self.text[max(left_start, figure.start - 40) : figure.start] + behind[:10])
+            if metric is not None and len(metric.variants) > 1
+            else "",
         )
         binding = self._role(binding, tail, behind, inside, state, previous, left_start)
         binding = self._listed(binding, left, left_start, inside, state, previous)
@@ -593,7 +596,7 @@ class Binder:
             if kind in ("money", "count") and changes and not rated:
                 return changed(binding, role="growth_in_points", firm=binding.firm)
             return changed(binding, role="delta", firm=binding.firm and kind in ("percent", ""))
-        if figure.kind == "percent" and words.SHARE.search(tail):
+        if figure.kind == "percent" and kind != "percent" and words.SHARE.search(tail):
             return changed(binding, role="share", firm=False)
         if figure.kind == "percent" and words.AMOUNT_NOUN.search(tail):
             return changed(binding, role="", firm=False)
@@ -865,7 +868,7 @@ _LEVEL_BASE = re.compile(r"(?:较|比|对比|相较于?)(?:于)?[^，,。；;]{2
 _OPENS = re.compile(r"(?:[，,。；;：:（(\n、\s*|#>—-]|公司|全行|我行|集团|其|在|而|但|且|从|至|到|与|和)$")
 _SHUT = re.compile("[）)〕]")
 _SHUT_OWN = re.compile(r"[^）)〕]{0,24}?[（(〔][^）)〕]*[）)〕]")
-_N_YEARS = re.compile("([两三])年(?:[^，,。；;]{0,16}(?:分别|依次)(?:为|是)?|(?:各)?(?:为|是))")
+_N_YEARS = re.compile("([两三])年(?:[^。；;]{0,18}(?:分别|依次)(?:为|是)?|(?:各)?(?:为|是))")
 _EXPENSES = ("销售费用", "管理费用", "研发费用", "财务费用")
 _EXPENSE = re.compile("(?:销售|管理|研发|财务)费用(率)?")
 _ELIDED = re.compile("(?:(?:销售|管理|研发|财务)(?:、|和|与|及|以及))+$")
@@ -896,9 +899,14 @@ def _result(first: Binding, figure: Figure, rules: Rules) -> Binding:
     return compatible(changed(first, figure=figure, role=role, sign=0 if role == "level" else first.sign))
 
 
+_BASES = re.compile(
+    "期末口径|期末余额|年末余额|期末净资产|期末总资产|摊薄|平均口径|平均余额|平均净资产|加权|平均总资产|年均"
+)
+
+
 def _basis(words_around: str) -> str:
     """Which balance the words name: "期末", "平均" or ""."""
-    found = re.findall("期末口径|期末余额|年末余额|期末净资产|期末总资产|摊薄|平均口径|平均余额|平均净资产|加权|平均总资产|年均", words_around)
+    found = _BASES.findall(words_around)
     if not found:
         return ""
     return "期末" if found[-1][:1] in "期摊" or found[-1] == "年末余额" else "平均"

@@ -117,7 +117,8 @@ class _Check:
         spans = [
             (p.start, p.year, p.end_year) for p in self.periods if p.year is not None and p.end_year is not None
         ]
-        self.local = {**equations(self.text, bindings, spans), **calculations(self.text, self.figures)}
+        self.local = equations(self.text, bindings, spans)
+        self.calculated = calculations(self.text, self.figures)
         findings = [self._find(index, binding) for index, binding in enumerate(bindings)]
         self._swap(findings)
         self._turned(findings)
@@ -166,6 +167,12 @@ class _Check:
         book = self.facts
         if binding.role == "growth_in_points":
             return self._in_points(binding)
+        if index in self.calculated:
+            near = self.text[max(0, figure.start - 2) : figure.start]
+            about = changed(binding, figure=replace(figure, hedge="about")) if "≈" in near else binding
+            written = self._settle(about, self.calculated[index], firm=True, alone=True)
+            if written.verdict == "wrong" or not binding.firm:
+                return replace(written, binding=changed(written.binding, figure=figure))
         values = expected(binding, book) if book is not None else []
         from_text = False
         if not values and index in self.local:
@@ -174,7 +181,8 @@ class _Check:
             values = self._from_text(binding)
             from_text = bool(values)
         if values:
-            firm = binding.firm and not binding.supposed and not (from_text and binding.role == "level")
+            loose = from_text and binding.role in ("level", "share", "ratio", "gap")
+            firm = binding.firm and not binding.supposed and not loose
             found = self._settle(binding, values, firm=firm)
             if found.verdict in ("ok", "rounding"):
                 return found
@@ -430,7 +438,7 @@ def _current_year(periods: Sequence[PeriodMention], facts: Book | None) -> int:
         return last
     # Years that text or table begin with; without one, "this year" has no number.
     row = [p.year for p in periods if p.year is not None and p.start < OPENING]
-    return max(set(row), key=lambda year: (row.count(year), year)) if row else 0
+    return max(row, default=0)
 
 
 def _plain(value: float) -> float | int:

@@ -51,7 +51,7 @@ SPAN = re.compile("(?<!连续)(?<!连)(?:两|三|近两|近三|过去两|过去�
 ADVICE = re.compile("建议|要求|措施|跟踪|触发|对策|展望|下一?步|评级|操作|条件|目标|监测|关注点|计划|预算|意见|怎么做|安排|督办|管控要点")
 """A heading under which figures are aims."""
 
-ASIDE = re.compile("^后|后仍|后却|后反|时(?:下|上|增|减|仍|却|反)|年度仍|年份|略多|略少|的情况下|背景下|的同时|之际|下反|下仍|下却|情形下|下也|缺口|之外|以外")
+ASIDE = re.compile("仍多|还多|再多|仍少|^后|后仍|后却|后反|时(?:下|上|增|减|仍|却|反)|年度仍|年份|略多|略少|的情况下|背景下|的同时|之际|下反|下仍|下却|情形下|下也|缺口|之外|以外")
 """Between a metric and a figure: the figure is another's."""
 
 OVER_YEARS = re.compile("[两三]年")
@@ -70,7 +70,7 @@ LAST_CLAUSE = re.compile("[，,；;：:（(]")
 LONG = re.compile("[两三]年|前年|累计")
 """The sentence looks back further than a year."""
 
-YARDSTICK = re.compile("(?:随|随着|跟着|跟随|比|较|按|按照|以|因|用|除|支撑|覆盖|靠|拖累|带来|贡献|影响|增厚|侵蚀|推高|拉低|吞噬)(?:当年|本年|上年|同期|全年)?(?:的)?$")
+YARDSTICK = re.compile("(?:随|随着|跟着|跟随|比|较|按|按照|以|因|用|支撑|覆盖|靠|拖累|带来|贡献|影响|增厚|侵蚀|推高|拉低|吞噬)(?:当年|本年|上年|同期|全年)?(?:的)?$")
 """Right before a metric's name: another's figure is measured by it."""
 
 PLAN = re.compile("(?:建议|方案|措施|要求|对策|提议|行动|安排|步骤)[^，,。；;]{0,10}(?:如下|：|:|[一二两三四五六]项|[一二两三四五]点|[一二两三四]条)")
