@@ -59,6 +59,7 @@ SYSTEMS = {
     "ours-bf16": System(
         "ours, bf16, attention dropout 0", settings={"precision": "bf16", "attention_dropout": 0.0}
     ),
+    "ours-no-dropout": System("ours, no dropout in the backbone", settings={"hidden_dropout": 0.0}),
     "ours-top4": System(
         "ours, upper 4 layers of 12",
         settings={"trainable_layers": 4},

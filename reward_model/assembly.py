@@ -50,13 +50,19 @@ def model_config(
     )
 
 
-def set_attention_dropout(base_config: Any, value: float | None) -> None:
-    """Set the dropout on attention weights, whatever the architecture calls it; None changes nothing."""
-    if value is None:
-        return
-    for name in ("attention_probs_dropout_prob", "attention_dropout"):
-        if hasattr(base_config, name):
-            setattr(base_config, name, value)
+_DROPOUTS = {
+    "attention_dropout": ("attention_probs_dropout_prob", "attention_dropout"),
+    "hidden_dropout": ("hidden_dropout_prob", "hidden_dropout", "resid_pdrop", "embd_pdrop", "dropout"),
+}
+"""What architectures call the dropout on attention weights and on hidden states."""
+
+
+def set_dropout(base_config: Any, **values: float | None) -> None:
+    """Set a backbone's ``attention_dropout`` and ``hidden_dropout``, whatever it calls them; None changes nothing."""
+    for kind, value in values.items():
+        for name in _DROPOUTS[kind]:
+            if value is not None and isinstance(getattr(base_config, name, None), float):
+                setattr(base_config, name, value)
 
 
 def label_tensor(texts: Sequence[GradedText]) -> torch.Tensor:

@@ -22,7 +22,7 @@ from reward_model.assembly import (
     label_tensor,
     model_config,
     require_known_ids,
-    set_attention_dropout,
+    set_dropout,
     tell_cut,
 )
 from reward_model.backbone import BaseReference, load_backbone, load_base_config, load_tokenizer
@@ -200,7 +200,9 @@ class Run:
         settings = self.settings
         base_config = load_base_config(self.reference)
         tokenizer = load_tokenizer(self.reference)
-        set_attention_dropout(base_config, settings.attention_dropout)
+        set_dropout(
+            base_config, attention_dropout=settings.attention_dropout, hidden_dropout=settings.hidden_dropout
+        )
         set_seed(settings.seed)
         model = FinancialRewardModel(
             model_config(settings, self.rubric, base_config, self.reference, tokenizer),

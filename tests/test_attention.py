@@ -125,3 +125,21 @@ def test_backbones_attend_in_blocks_in_bf16_and_as_before_in_fp32(
     seen = mask.bool()
     off, usual = (float((found - exact)[seen].abs().max()) for found in (half.float(), torchs.float()))
     assert 0 < off <= 2 * usual + 0.01
+
+
+@pytest.mark.parametrize("family", ["bert", "roberta", "qwen2"])
+def test_dropout_is_set_by_whatever_name_the_base_has(bases: dict[str, Path], family: str) -> None:
+    from reward_model.assembly import set_dropout
+    from reward_model.backbone import build_backbone, load_base_config, resolve_base
+
+    config = load_base_config(resolve_base(str(bases[family])))
+    untouched = config.to_dict()
+    set_dropout(config, attention_dropout=None, hidden_dropout=None)
+    assert config.to_dict() == untouched
+    set_dropout(config, attention_dropout=0.25, hidden_dropout=0.0)
+    modules = build_backbone(config).modules()
+    rates = {module.p for module in modules if isinstance(module, torch.nn.Dropout)}
+    assert rates <= {0.25, 0.0}
+    assert 0.25 in {
+        getattr(config, name, None) for name in ("attention_probs_dropout_prob", "attention_dropout")
+    }
