@@ -11,6 +11,7 @@ import torch
 from reward_model.backbone import BaseReference, special_ids
 from reward_model.config import TrainConfig
 from reward_model.errors import InputError
+from reward_model.evidence import EVIDENCE_SIZE, EVIDENCE_VERSION
 from reward_model.model import FinancialRewardConfig
 from reward_model.rubric import Rubric
 from reward_model.samples import GradedText
@@ -46,6 +47,8 @@ def model_config(
         include_prompt=settings.include_prompt,
         prefix_ids=prefix,
         suffix_ids=suffix,
+        evidence_size=EVIDENCE_SIZE if settings.evidence else 0,
+        evidence_version=EVIDENCE_VERSION if settings.evidence else None,
         class_weights=None if settings.class_weights is None else np.array(settings.class_weights).tolist(),
     )
 
@@ -58,7 +61,7 @@ _DROPOUTS = {
 
 
 def set_dropout(base_config: Any, **values: float | None) -> None:
-    """Set a backbone's ``attention_dropout`` and ``hidden_dropout``, whatever it calls them; None changes nothing."""
+    """Set a backbone's ``attention_dropout`` and ``hidden_dropout``, by any name; None: as it is."""
     for kind, value in values.items():
         for name in _DROPOUTS[kind]:
             if value is not None and isinstance(getattr(base_config, name, None), float):

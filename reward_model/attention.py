@@ -1,8 +1,8 @@
 """Attention in bfloat16 on a CPU, in blocks that stay in its cache.
 
-torch's fused kernel for CPUs computes its small products itself. The library's matrix products over a few heads
-at a time are twice as fast, forwards and backwards, and need no more memory: a block of scores is gone before
-the next one comes, and is computed again for the gradient (as in Dao et al. (2022), "FlashAttention").
+torch's fused kernel for CPUs computes its small products itself. The library's matrix products over a few
+heads at a time are twice as fast, forwards and backwards, and need no more memory: a block of scores is gone
+before the next one comes, and is computed again for the gradient (as in Dao et al. (2022), "FlashAttention").
 """
 
 from __future__ import annotations

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
     from reward_model.frozen import FrozenFeatures
 
+Inputs = Mapping[str, "Tensor"]
+"""What heads read of some texts, under each regime."""
 INNER_FOLDS = 3
 OPTIONS: tuple[dict[str, Any], ...] = (
     {},
@@ -67,7 +69,7 @@ def compare(
     """
     from reward_model.backbone import resolve_base
     from reward_model.errors import InputError
-    from reward_model.frozen import FrozenFeatures, fold_probabilities
+    from reward_model.frozen import FrozenFeatures, fold_probabilities, rows_of
 
     if not settings.freeze_backbone:
         raise InputError("compare trains heads on a frozen backbone only; use --preset frozen")
@@ -81,7 +83,7 @@ def compare(
         for change in options
     ]
     tell("计算特征（按内容缓存） ...")
-    features = [candidate.features(texts) for candidate in candidates]
+    inputs = [candidate.inputs(texts) for candidate in candidates]
     row_of = {id(text): row for row, text in enumerate(texts)}
     parts = []
     chosen: dict[str, Mapping[str, Any]] = {}
@@ -89,22 +91,26 @@ def compare(
         rows, test_rows = ([row_of[id(text)] for text in part] for part in (rest, held))
         if shuffle_labels:
             rest = _shuffled(rest, settings.seed)
-        best = _choose(candidates, [matrix[rows] for matrix in features], rest, rubric)
+        best = _choose(candidates, [rows_of(given, rows) for given in inputs], rest, rubric)
         chosen[value] = options[best]
         probabilities = fold_probabilities(
-            candidates[best], features[best][rows], rest, features[best][test_rows]
+            candidates[best], rows_of(inputs[best], rows), rest, rows_of(inputs[best], test_rows)
         )
-        model = System("model", {"zh": "模型", "en": "model"}, probabilities)
-        parts.append((np.array(test_rows), [model, *baseline_systems(rest, held, rubric, settings.seed)]))
+        models = [
+            System(regime, {"zh": "模型", "en": "model"}, values) for regime, values in probabilities.items()
+        ]
+        parts.append((np.array(test_rows), [*models, *baseline_systems(rest, held, rubric, settings.seed)]))
         note = f"，选用 {dict(options[best]) or '预设'}" if len(options) > 1 else ""
         tell(f"留出 {value}：训练 {len(rest)} 篇，预测 {len(held)} 篇（{done + 1}/{len(folds)}）{note}")
-    model, *others = join_folds(parts, len(texts))
+    joined = join_folds(parts, len(texts))
+    models, others = joined[: len(inputs[0])], joined[len(inputs[0]) :]
     evaluation = Evaluation(texts, rubric, seed=settings.seed)
-    result = evaluation.result(model, others)
+    result = evaluation.result(models[0], others)
+    result["regimes"] = evaluation.regimes(models, others)
     result["split"] = f"leave one {by} out"
     result["folds"] = {value: len(held) for value, _, held in folds}
     result["seed"] = settings.seed
-    result["evidence"] = "off"
+    result["evidence"] = models[0].name
     if len(options) > 1:
         result["chosen"] = {value: dict(change) for value, change in chosen.items()}
     result["warnings"] = []
@@ -119,7 +125,7 @@ def compare(
 
 def _choose(
     candidates: Sequence[FrozenFeatures],
-    features: Sequence[Tensor],
+    inputs: Sequence[Inputs],
     texts: Sequence[GradedText],
     rubric: Rubric,
 ) -> int:
@@ -127,13 +133,14 @@ def _choose(
     if len(candidates) == 1:
         return 0
     from reward_model.assembly import label_tensor
+    from reward_model.frozen import stack_regimes
     from reward_model.trainer import level_figures
 
-    labels = label_tensor(texts)
     groups = [text.group for text in texts]
     scores = []
-    for candidate, matrix in zip(candidates, features, strict=True):
-        logits = candidate.cross_fitted(matrix, labels, groups, INNER_FOLDS)
+    for candidate, given in zip(candidates, inputs, strict=True):
+        stacked, labels = stack_regimes(given, label_tensor(texts))
+        logits = candidate.cross_fitted(stacked, labels, groups * len(given), INNER_FOLDS)
         found = level_figures(logits, labels.numpy(), rubric.names)
         scores.append(float(np.mean([found.get(f"qwk_{name}", 0.0) for name in rubric.names])))
     return int(np.argmax(scores))

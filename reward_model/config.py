@@ -63,10 +63,15 @@ class TrainConfig(BaseModel):
     """Dropout on attention weights while training; null keeps the base model's. With 0 the fused attention
     kernels run, several times faster on a CPU."""
     hidden_dropout: Annotated[float, Field(ge=0, lt=1)] | None = None
-    """Dropout on the backbone's hidden states while training; null keeps the base model's. 0 is a sixth faster
-    on a CPU."""
+    """Dropout on the backbone's hidden states while training; null keeps the base model's. With 0 a step is a
+    sixth faster on a CPU."""
     freeze_backbone: bool = False
     """Train the heads only, on features computed once."""
+    evidence: bool = False
+    """Give the heads what the calculation checker finds (heads on a frozen backbone only): every text is
+    learned from with its facts, without them, and with the checker off."""
+    evidence_learning_rate: Annotated[float, Field(gt=0)] = 0.05
+    """Learning rate of the weights of the evidence, which start at zero."""
     head_learning_rate: Annotated[float, Field(gt=0)] | None = None
     """Learning rate of the heads, where it differs from the backbone's."""
     weight_decay: Annotated[float, Field(ge=0)] = 0.01
@@ -119,6 +124,7 @@ FROZEN_PRESET: dict[str, Any] = {
     "num_epochs": 15,
     "weight_decay": 1.0,
     "dropout": 0.5,
+    "evidence": True,
 }
 """The named preset "frozen": heads only, on standardised features of a frozen backbone."""
 

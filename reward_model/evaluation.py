@@ -12,6 +12,7 @@ import numpy as np
 from reward_model.arguments import complain
 from reward_model.dataset_multidim import load_texts, problem_lines
 from reward_model.errors import InputError
+from reward_model.evidence import evidence_rows, find_facts
 from reward_model.heads import group_folds
 from reward_model.jsonl import JsonlReader, one_line
 from reward_model.rubric import Rubric
@@ -106,6 +107,27 @@ class Evaluation:
         result["rubric"] = self.rubric.name
         result["worst"] = self.worst(model.probabilities)
         return result
+
+    def regimes(self, models: Sequence[System], others: Sequence[System]) -> dict[str, Any]:
+        """Figures of a model under each regime (named as the system), beside the best baseline's."""
+        found = {}
+        for model in models:
+            values = self.figures(model.probabilities)
+            for d, name in enumerate(self.rubric.names):
+                if others:
+                    scores = [self._qwk(other, d) for other in others]
+                    best = others[int(np.argmax(scores))]
+                    gap = self._difference(model, best)[name]
+                    values["per_dim"][name]["minus_best_baseline"] = {"baseline": best.name, **gap}
+            found[model.name] = {
+                key: values[key]
+                for key in ("overall_accuracy", "exact_match", "per_dim", "pairs", "intervals")
+            }
+        return found
+
+    def _qwk(self, system: System, dimension: int) -> float:
+        name = self.rubric.names[dimension]
+        return float(self._statistic(system.probabilities)(np.arange(len(self.texts)))[f"per_dim.{name}.qwk"])
 
     def _difference(self, model: System, other: System) -> dict[str, Any]:
         found = paired_difference(
@@ -303,12 +325,20 @@ def evaluate_model(
             f"--unseen 可将其排除 ({sum(seen)} of {len(texts)} texts were among the model's training or "
             "validation texts: these figures flatter it; --unseen leaves them out)"
         )
-    logits, coverage = scorer.logits([text.text for text in texts], [text.prompt for text in texts], progress)
+    words, prompts = [text.text for text in texts], [text.prompt for text in texts]
+    rows: dict[str, Any] = {"off": None}
+    if scorer.regimes:
+        rows = dict(evidence_rows(texts))
+        if all(find_facts(text.facts, text.prompt) is None for text in texts):
+            del rows["facts"]
+    models = []
+    for regime, evidence in rows.items():
+        logits, coverage = scorer.logits(words, prompts, progress, evidence)
+        models.append(System(regime, {"zh": "模型", "en": "model"}, scorer.calibrated(logits, regime)))
     if cut := sum(share < 1 for share in coverage):
         warnings.append(
             f"{cut} 篇超过 max_length，只读了开头 ({cut} texts were longer than max_length and read in part)"
         )
-    model = System("model", {"zh": "模型", "en": "model"}, scorer._calibrated(logits))
     evaluation = Evaluation(texts, rubric, seed=seed)
     keys = {text_key(text.text) for text in texts}
     learned = [text for text in learned if text_key(text.text) not in keys]
@@ -324,10 +354,11 @@ def evaluate_model(
     else:
         others = []
         fitted = "无：文本太少，请用 --train-data 指定 (nothing: too few texts, name --train-data)"
-    result = evaluation.result(model, others)
+    result = evaluation.result(models[0], others)
+    result["regimes"] = evaluation.regimes(models, others)
     result["baselines_fitted_on"] = fitted
     result["coverage"] = float(np.mean(coverage))
-    result["evidence"] = "off"
+    result["evidence"] = models[0].name
     result["seed"] = seed
     result["model"], result["data"] = str(model_path), str(data)
     result["bad_lines"] = bad_lines

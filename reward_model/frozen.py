@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 import numpy as np
@@ -13,8 +13,15 @@ from reward_model.assembly import label_tensor, model_config, require_known_ids,
 from reward_model.backbone import BaseReference, load_backbone, load_base_config, load_tokenizer
 from reward_model.config import TrainConfig
 from reward_model.dataset_multidim import encode_texts, model_input, token_cache
+from reward_model.evidence import evidence_rows
 from reward_model.features import FeatureCache, backbone_sha256, cache_key, compute_features
-from reward_model.heads import FeatureDataset, collate_features, cross_fitted_logits, new_heads
+from reward_model.heads import (
+    FeatureDataset,
+    classify_inputs,
+    collate_features,
+    cross_fitted_logits,
+    new_heads,
+)
 from reward_model.model import FinancialRewardModel
 from reward_model.precision import wants_bf16
 from reward_model.rubric import Rubric
@@ -70,23 +77,32 @@ class FrozenFeatures:
             progress=self.progress,
         )
 
+    def inputs(self, texts: Sequence[GradedText]) -> dict[str, torch.Tensor]:
+        """What the heads read of ``texts`` under each regime, [N, F + E + 1]; [N, F] without evidence."""
+        features = self.features(texts)
+        if not self.settings.evidence:
+            return {"off": features}
+        self.tell("核对数字（有报表、仅正文两种口径） ...")
+        rows = evidence_rows(texts, self.progress)
+        return {regime: torch.cat([features, torch.from_numpy(rows[regime])], dim=1) for regime in rows}
+
     def fit(
         self,
-        features: torch.Tensor,
+        inputs: torch.Tensor,
         labels: torch.Tensor,
         validation: tuple[torch.Tensor, torch.Tensor] | None = None,
         *,
         quiet: bool = True,
     ) -> MultiDimRewardTrainer:
         """Train fresh heads; the trainer's ``model`` holds the best epoch's."""
-        heads = new_heads(self.model.config, features, self.settings.seed)
+        heads = new_heads(self.model.config, inputs, self.settings.seed)
         with tempfile.TemporaryDirectory() as scratch, one_thread():
             trainer = MultiDimRewardTrainer(
                 heads,
                 self.settings,
                 self.rubric.names,
-                train_dataset=FeatureDataset(features, labels),
-                eval_dataset=FeatureDataset(*validation) if validation else None,
+                train_dataset=FeatureDataset(inputs, labels, heads.feature_width),
+                eval_dataset=FeatureDataset(*validation, heads.feature_width) if validation else None,
                 data_collator=collate_features,
                 output_dir=scratch,
                 notify=None if quiet else self.tell,
@@ -103,14 +119,32 @@ class FrozenFeatures:
         )
 
     def calibrate(
-        self, features: torch.Tensor, labels: torch.Tensor, groups: Sequence[str]
-    ) -> tuple[np.ndarray, str]:
-        """Temperatures [D] fitted on logits of heads that had not seen the text's group; 1 with one group."""
+        self, inputs: Mapping[str, torch.Tensor], labels: torch.Tensor, groups: Sequence[str]
+    ) -> tuple[dict[str, np.ndarray], str]:
+        """Temperatures [D] a regime, fitted on logits of heads that had not seen the text's group; 1 with one
+        group."""
         if len(set(groups)) < 2:
-            return np.ones(labels.shape[1]), "not fitted, as all texts belong to one group"
-        logits = self.cross_fitted(features, labels, groups, CALIBRATION_FOLDS)
+            ones = np.ones(labels.shape[1])
+            return dict.fromkeys(inputs, ones), "not fitted, as all texts belong to one group"
+        stacked, repeated = stack_regimes(inputs, labels)
+        logits = self.cross_fitted(stacked, repeated, list(groups) * len(inputs), CALIBRATION_FOLDS)
+        parts = np.split(logits, len(inputs))
         how = f"cross-fitted on the training texts in {CALIBRATION_FOLDS} folds by group"
-        return fit_temperatures(logits, labels.numpy()), how
+        known = labels.numpy()
+        found = {regime: fit_temperatures(part, known) for regime, part in zip(inputs, parts, strict=True)}
+        return found, how
+
+
+def stack_regimes(
+    inputs: Mapping[str, torch.Tensor], labels: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Every text under every regime, one regime after the other, and its labels as often."""
+    return torch.cat(list(inputs.values())), labels.repeat(len(inputs), 1)
+
+
+def rows_of(inputs: Mapping[str, torch.Tensor], rows: Sequence[int]) -> dict[str, torch.Tensor]:
+    """Some of the texts, under each regime."""
+    return {regime: matrix[rows] for regime, matrix in inputs.items()}
 
 
 @contextmanager
@@ -128,17 +162,16 @@ def one_thread() -> Iterator[None]:
 
 
 def fold_probabilities(
-    frozen: FrozenFeatures, features: torch.Tensor, texts: Sequence[GradedText], held: torch.Tensor
-) -> np.ndarray:
-    """Calibrated probabilities [M, D, K] for the features ``held``, by heads fitted on ``texts`` alone."""
+    frozen: FrozenFeatures,
+    inputs: Mapping[str, torch.Tensor],
+    texts: Sequence[GradedText],
+    held: Mapping[str, torch.Tensor],
+) -> dict[str, np.ndarray]:
+    """Calibrated probabilities [M, D, K] of ``held`` under each regime, by heads fitted on ``texts``."""
     labels = label_tensor(texts)
-    heads = frozen.fit(features, labels).model
-    temperatures, _ = frozen.calibrate(features, labels, [text.group for text in texts])
-    return apply_temperatures(head_logits(heads, held), temperatures)
-
-
-def head_logits(model: FinancialRewardModel, features: torch.Tensor) -> np.ndarray:
-    """Logits [N, D, K] of features [N, F]."""
-    with torch.inference_mode():
-        logits: np.ndarray = model.eval().classify(features.to(model.feature_mean.device)).cpu().numpy()
-    return logits
+    heads = frozen.fit(*stack_regimes(inputs, labels)).model
+    temperatures, _ = frozen.calibrate(inputs, labels, [text.group for text in texts])
+    return {
+        regime: apply_temperatures(classify_inputs(heads, matrix), temperatures[regime])
+        for regime, matrix in held.items()
+    }

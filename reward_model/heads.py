@@ -23,18 +23,37 @@ class _NoBackbone(nn.Module):
         raise RuntimeError("these heads read features, not texts")
 
 
+def head_inputs(inputs: Tensor, width: int) -> dict[str, Tensor]:
+    """What ``classify`` takes out of rows [N, F] or [N, F + E + 1]: features, evidence, whether it counts."""
+    if inputs.shape[-1] == width:
+        return {"features": inputs}
+    return {
+        "features": inputs[..., :width],
+        "evidence": inputs[..., width:-1],
+        "evidence_mask": inputs[..., -1],
+    }
+
+
 @dataclass
 class FeatureDataset:
-    """Items ``{"features": [F], "labels": [D]}`` for the trainer."""
+    """Items ``{"features": [F], "labels": [D]}`` for the trainer, with evidence where ``inputs`` have it.
 
-    features: Tensor
+    Attributes:
+        inputs: [N, F] or [N, F + E + 1], as :func:`head_inputs` takes them.
+        labels: [N, D].
+        width: F; None if all of ``inputs`` are features.
+    """
+
+    inputs: Tensor
     labels: Tensor
+    width: int | None = None
 
     def __len__(self) -> int:
         return len(self.labels)
 
     def __getitem__(self, index: int) -> dict[str, Tensor]:
-        return {"features": self.features[index], "labels": self.labels[index]}
+        width = self.inputs.shape[-1] if self.width is None else self.width
+        return {**head_inputs(self.inputs[index], width), "labels": self.labels[index]}
 
 
 def collate_features(items: Sequence[dict[str, Tensor]]) -> dict[str, Tensor]:
@@ -42,15 +61,24 @@ def collate_features(items: Sequence[dict[str, Tensor]]) -> dict[str, Tensor]:
     return {name: torch.stack([item[name] for item in items]) for name in items[0]}
 
 
-def new_heads(config: FinancialRewardConfig, features: Tensor, seed: int) -> FinancialRewardModel:
-    """Fresh heads whose inputs are standardised by ``features`` [N, F], with no backbone behind them."""
+def new_heads(config: FinancialRewardConfig, inputs: Tensor, seed: int) -> FinancialRewardModel:
+    """Fresh heads whose features are standardised by ``inputs`` [N, F ...], with no backbone behind them."""
     from transformers import set_seed
 
     set_seed(seed)
     heads = FinancialRewardModel(FinancialRewardConfig.from_dict(config.to_dict()), backbone=_NoBackbone())
+    features = inputs[:, : heads.feature_width]
     heads.feature_mean.copy_(features.mean(0))
     heads.feature_scale.copy_(features.std(0, correction=0).clamp(min=MIN_SCALE))
     return heads
+
+
+def classify_inputs(heads: FinancialRewardModel, inputs: Tensor) -> np.ndarray:
+    """Logits [N, D, K] of rows as :func:`head_inputs` takes them."""
+    with torch.inference_mode():
+        parts = head_inputs(inputs.to(heads.feature_mean.device), heads.feature_width)
+        logits: np.ndarray = heads.eval().classify(parts.pop("features"), **parts).cpu().numpy()
+    return logits
 
 
 def group_folds(groups: Sequence[str], n_folds: int, seed: int) -> list[np.ndarray]:
@@ -82,8 +110,6 @@ def cross_fitted_logits(
     parts: dict[int, Any] = {}
     for fold in group_folds(groups, n_folds, seed):
         rest = np.setdiff1d(np.arange(len(groups)), fold)
-        heads = fit(features[rest], labels[rest]).eval()
-        with torch.inference_mode():
-            logits = heads.classify(features[fold].to(heads.feature_mean.device)).cpu().numpy()
+        logits = classify_inputs(fit(features[rest], labels[rest]), features[fold])
         parts.update(zip(fold.tolist(), logits, strict=True))
     return np.stack([parts[index] for index in range(len(groups))])

@@ -16,14 +16,20 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from reward_model.errors import InputError, ResourceError
+from reward_model.evidence import checked, find_facts, regime_of, vector
 from reward_model.jsonl import one_line
 from reward_model.rubric import Rubric
+from reward_model.schema import FactSheet
 from reward_model.stats.calibration import apply_temperatures
 from reward_model.stats.metrics import expected_scores, predicted_levels
 
 if TYPE_CHECKING:
+    from reward_model.calc.result import CheckResult
     from reward_model.modeldir import LoadedModel
 
+TEXT_ONLY = (
+    "没有报表，数字只在正文内部核对过 (no statements were given: figures were checked within the text only)"
+)
 STYLE_ONLY = (
     "准确性只依据行文判断，文中数字未经核对 (the accuracy score reads style only: no figure was checked)"
 )
@@ -108,13 +114,16 @@ class BaseScorer(ABC):
 
     Attributes:
         rubric: the dimensions and levels.
-        temperatures: [D], what calibrates each dimension.
+        temperatures: [D], what calibrates each dimension where no figure was checked.
+        regimes: the same [D] for texts that were checked with facts ("facts") and without ("text"); empty for
+            a model that takes no evidence.
         max_length: most tokens of a text that are read.
         reads_prompts: whether the model was trained to read prompts before the texts (``include_prompt``).
     """
 
     rubric: Rubric
     temperatures: np.ndarray
+    regimes: dict[str, np.ndarray]
     max_length: int
     reads_prompts: bool
 
@@ -129,6 +138,7 @@ class BaseScorer(ABC):
         texts: Sequence[str],
         prompts: Sequence[str | None] | None = None,
         progress: Callable[[int, int], None] | None = None,
+        evidence: np.ndarray | None = None,
     ) -> tuple[np.ndarray, list[float]]:
         """Raw logits [N, D, K] and the share of each text that was read.
 
@@ -136,6 +146,8 @@ class BaseScorer(ABC):
             texts: N reports.
             prompts: what they were written to, read only by models trained with ``include_prompt``.
             progress: is called with (texts done, texts in all).
+            evidence: [N, E + 1] of what the checker found, the last column 1 where it ran
+                (:func:`reward_model.evidence.evidence_rows`); None for a checker that is off.
         """
 
     def _inputs(self, texts: Sequence[str], prompts: Sequence[str | None] | None) -> list[str]:
@@ -146,18 +158,27 @@ class BaseScorer(ABC):
 
     def probabilities(self, texts: Sequence[str], prompts: Sequence[str | None] | None = None) -> np.ndarray:
         """Calibrated probabilities [N, D, K]."""
-        return self._calibrated(self.logits(texts, prompts)[0])
+        return self.calibrated(self.logits(texts, prompts)[0], "off")
 
-    def _calibrated(self, logits: np.ndarray) -> np.ndarray:
-        return apply_temperatures(logits, self.temperatures)
+    def calibrated(self, logits: np.ndarray, regime: str) -> np.ndarray:
+        """Probabilities [N, D, K] of logits that were computed under ``regime``."""
+        return apply_temperatures(logits, self.regimes.get(regime, self.temperatures))
 
-    def score(self, text: str, *, prompt: str | None = None, id: str = "1") -> Score:
-        """Score one report.
+    def score(
+        self,
+        text: str,
+        *,
+        prompt: str | None = None,
+        id: str = "1",
+        facts: FactSheet | None = None,
+        check: bool = True,
+    ) -> Score:
+        """Score one report; arguments as for :meth:`score_batch`.
 
         Raises:
             InputError: if the text is blank.
         """
-        return self.score_batch([text], prompts=[prompt], ids=[id])[0]
+        return self.score_batch([text], prompts=[prompt], ids=[id], facts=[facts], check=check)[0]
 
     def score_batch(
         self,
@@ -165,9 +186,19 @@ class BaseScorer(ABC):
         *,
         prompts: Sequence[str | None] | None = None,
         ids: Sequence[str] | None = None,
+        facts: Sequence[FactSheet | None] | None = None,
+        check: bool = True,
         progress: Callable[[int, int], None] | None = None,
     ) -> list[Score]:
         """Score many reports; results stand in the order of ``texts``.
+
+        Args:
+            texts: N reports.
+            prompts: what they were written to; a fact table in one counts as facts.
+            ids: names of the results; "1", "2" ... if not given.
+            facts: the statements behind each.
+            check: let the calculation checker run, where the model takes its findings.
+            progress: is called with (texts done, texts in all).
 
         Raises:
             InputError: if a text is blank.
@@ -178,17 +209,47 @@ class BaseScorer(ABC):
                 raise InputError(f"report {one_line(name)}: {BLANK}")
         if not texts:
             return []
-        logits, coverage = self.logits(texts, prompts, progress)
-        probabilities = self._calibrated(logits)
+        found = self._checked(texts, prompts, facts, check)
+        rows = np.array([row for _, _, row in found], dtype=np.float32) if self.regimes else None
+        logits, coverage = self.logits(texts, prompts, progress, rows)
         return [
-            self._score(name, text, values, share)
-            for name, text, values, share in zip(names, texts, probabilities, coverage, strict=True)
+            self._score(name, text, self.calibrated(values[None], regime)[0], share, regime, result)
+            for name, text, values, share, (regime, result, _) in zip(
+                names, texts, logits, coverage, found, strict=True
+            )
         ]
 
-    def _score(self, name: str, text: str, probabilities: np.ndarray, coverage: float) -> Score:
+    def _checked(
+        self,
+        texts: Sequence[str],
+        prompts: Sequence[str | None] | None,
+        facts: Sequence[FactSheet | None] | None,
+        check: bool,
+    ) -> list[tuple[str, CheckResult | None, list[float]]]:
+        """(regime, what the checker found, its row of evidence) of each text."""
+        found = []
+        for index, text in enumerate(texts):
+            sheet = facts[index] if facts is not None else None
+            sheet = find_facts(sheet, prompts[index] if prompts is not None else None)
+            regime = regime_of(sheet, check and bool(self.regimes))
+            result = checked(text, sheet, regime)
+            found.append((regime, result, [*vector(result), float(result is not None)]))
+        return found
+
+    def _score(
+        self,
+        name: str,
+        text: str,
+        probabilities: np.ndarray,
+        coverage: float,
+        regime: str,
+        result: CheckResult | None,
+    ) -> Score:
         dims = self.rubric.names
         expected, levels = expected_scores(probabilities), predicted_levels(probabilities)
-        warnings = [STYLE_ONLY] if "accuracy" in dims else []
+        warnings = []
+        if "accuracy" in dims and regime != "facts":
+            warnings.append(STYLE_ONLY if regime == "off" else TEXT_ONLY)
         if coverage < 1:
             share = f"{min(max(coverage, 0.01), 0.99):.0%}"  # 99.7% is not all of it, 0.3% not nothing
             warnings.append(
@@ -202,17 +263,24 @@ class BaseScorer(ABC):
             confidence={dim: float(values.max()) for dim, values in zip(dims, probabilities, strict=True)},
             overall=float(expected.mean() / (self.rubric.num_classes - 1)),
             coverage=coverage,
-            warnings=warnings + text_warnings(text),
+            evidence=regime,
+            warnings=[*warnings, *text_warnings(text), *(result.warnings if result else ())],
+            calc=result.to_dict() if result else None,
         )
 
     def reward(
-        self, completions: Iterable[Any], prompts: Iterable[Any] | None = None, **_: Any
+        self,
+        completions: Iterable[Any],
+        prompts: Iterable[Any] | None = None,
+        facts: Iterable[Any] | None = None,
+        **_: Any,
     ) -> list[float]:
         """A reward function for TRL: ``overall`` of each completion, 0 to 1; a blank one gets 0.
 
         Args:
             completions: texts, or conversations (lists of ``{"role", "content"}``: the last one counts).
-            prompts: likewise, one a completion; read only by models trained with ``include_prompt``.
+            prompts: likewise, one a completion; a fact table in one is what the figures are checked against.
+            facts: fact sheets (or what one is made from: a dict), one a completion, as a data set's column.
             _: whatever else the trainer passes.
         """
         texts = [_message_text(completion) for completion in completions]
@@ -221,7 +289,12 @@ class BaseScorer(ABC):
             asked = [_message_text(prompt) for prompt in prompts]
         rewards = [0.0] * len(texts)
         filled = [index for index, text in enumerate(texts) if not is_blank(text)]
-        results = self.score_batch([texts[i] for i in filled], prompts=[asked[i] for i in filled])
+        sheets = [_sheet(value) for value in facts] if facts is not None else [None] * len(texts)
+        results = self.score_batch(
+            [texts[i] for i in filled],
+            prompts=[asked[i] for i in filled],
+            facts=[sheets[i] for i in filled],
+        )
         for index, result in zip(filled, results, strict=True):
             rewards[index] = result.overall
         return rewards
@@ -262,6 +335,7 @@ class RewardScorer(BaseScorer):
         self.loaded = loaded
         self.rubric = loaded.rubric
         self.temperatures = loaded.temperatures.numpy()
+        self.regimes = loaded.regimes
         self.max_length = int(loaded.model.config.max_length)
         self.reads_prompts = bool(loaded.model.config.include_prompt)
         self.batch_tokens = batch_tokens
@@ -304,6 +378,7 @@ class RewardScorer(BaseScorer):
         texts: Sequence[str],
         prompts: Sequence[str | None] | None = None,
         progress: Callable[[int, int], None] | None = None,
+        evidence: np.ndarray | None = None,
     ) -> tuple[np.ndarray, list[float]]:
         """See :meth:`BaseScorer.logits`.
 
@@ -314,6 +389,7 @@ class RewardScorer(BaseScorer):
 
         from reward_model.dataset_multidim import encode_texts
         from reward_model.features import compute_features
+        from reward_model.heads import classify_inputs
 
         model, tokenizer = self.loaded.model, self.loaded.tokenizer
         ids, coverage = encode_texts(tokenizer, self._inputs(texts, prompts), self.max_length)
@@ -326,13 +402,17 @@ class RewardScorer(BaseScorer):
                 batch_tokens=self.batch_tokens,
                 progress=progress,
             )
-            with torch.inference_mode():
-                logits: np.ndarray = model.classify(features.to(self.device)).cpu().numpy()
+            rows = torch.zeros(len(texts), 0) if evidence is None else torch.from_numpy(evidence)
+            logits = classify_inputs(model, torch.cat([features.cpu(), rows], dim=1))
         except torch.OutOfMemoryError:
             raise ResourceError(
                 f"device {self.device}: out of memory; use another device, or smaller batch_tokens"
             ) from None
         return logits, coverage
+
+
+def _sheet(value: Any) -> FactSheet | None:
+    return value if value is None or isinstance(value, FactSheet) else FactSheet.model_validate(value)
 
 
 def _message_text(message: Any) -> str:

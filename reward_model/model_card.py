@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from reward_model.evidence import EVIDENCE_VERSION
+
 if TYPE_CHECKING:
     from reward_model.backbone import BaseReference
     from reward_model.config import TrainConfig
@@ -31,5 +33,10 @@ def model_card(
     )
     template = environment.get_template("model_card.md.j2")
     return template.render(
-        settings=settings, rubric=rubric, reference=reference, training=training, calibration=calibration
+        settings=settings,
+        rubric=rubric,
+        reference=reference,
+        training=training,
+        calibration=calibration,
+        evidence_version=EVIDENCE_VERSION,
     )

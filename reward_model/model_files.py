@@ -29,6 +29,8 @@ class Calibration(BaseModel):
     n: int = Field(ge=0)
     """Held-out texts that the temperatures were fitted on."""
     how: str = ""
+    regimes: dict[str, dict[str, float]] = Field(default_factory=dict)
+    """The same for texts that were checked with their facts ("facts") and without ("text")."""
 
 
 def require_folder(path: str | Path) -> Path:
@@ -86,13 +88,31 @@ def read_temperatures(folder: Path, rubric: Rubric) -> NDArray[np.float64]:
     Raises:
         InputError: unless there is one for each dimension, within ``TEMPERATURE_BOUNDS``.
     """
+    return _in_order(folder, _read_calibration(folder).temperatures, rubric)
+
+
+def read_regimes(folder: Path, rubric: Rubric) -> dict[str, NDArray[np.float64]]:
+    """Temperatures [D] of each regime in which the checker runs; a model without evidence has none.
+
+    Raises:
+        InputError: unless "facts" and "text" are there, as for :func:`read_temperatures`.
+    """
+    found = _read_calibration(folder).regimes
+    if set(found) != {"facts", "text"}:
+        raise InputError(f"{folder}/calibration.json: needs the regimes facts and text; refused")
+    return {regime: _in_order(folder, values, rubric) for regime, values in found.items()}
+
+
+def _read_calibration(folder: Path) -> Calibration:
     try:
-        calibration = Calibration.model_validate(read_json(folder / "calibration.json"))
+        return Calibration.model_validate(read_json(folder / "calibration.json"))
     except ValidationError as error:
         fault = error.errors(include_url=False)[0]
         where = one_line(".".join(str(step) for step in fault["loc"]), 100)
         raise InputError(f"{folder}/calibration.json: {where}: {one_line(fault['msg'])}; refused") from None
-    values = calibration.temperatures
+
+
+def _in_order(folder: Path, values: dict[str, float], rubric: Rubric) -> NDArray[np.float64]:
     low, high = TEMPERATURE_BOUNDS
     if set(values) != set(rubric.names) or not all(low <= value <= high for value in values.values()):
         raise InputError(

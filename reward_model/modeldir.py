@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
@@ -31,10 +32,18 @@ from reward_model.backbone import (
 )
 from reward_model.embedded import EMBEDDED
 from reward_model.errors import InputError
+from reward_model.evidence import require_version
 from reward_model.features import backbone_sha256
 from reward_model.jsonl import one_line, shown, write_json, write_text
 from reward_model.model import FinancialRewardConfig, FinancialRewardModel
-from reward_model.model_files import Calibration, file_digest, read_json, read_temperatures, require_folder
+from reward_model.model_files import (
+    Calibration,
+    file_digest,
+    read_json,
+    read_regimes,
+    read_temperatures,
+    require_folder,
+)
 from reward_model.rubric import Rubric, load_rubric
 
 WEIGHTS = "model.safetensors"
@@ -55,6 +64,8 @@ class LoadedModel:
     training: dict[str, Any] = field(default_factory=dict)
     path: Path | None = None
     backbone_hash: str | None = None
+    regimes: dict[str, np.ndarray] = field(default_factory=dict)
+    """Temperatures [D] of the regimes in which the checker ran ("facts", "text"); models with evidence."""
 
 
 def save_model(
@@ -260,7 +271,9 @@ def load_model(path: str | Path) -> LoadedModel:
     shape = _meta_model(config, folder)
     _check_weights(weights, shape.head_state() if frozen else shape.state_dict(), stored)
     _check_seal(folder, seal)
+    require_version(config.evidence_size, config.evidence_version, str(folder))
     temperatures = torch.from_numpy(read_temperatures(folder, rubric))
+    regimes = read_regimes(folder, rubric) if config.evidence_size else {}
     training = read_json(folder / "training.json")
 
     backbone_hash = None
@@ -281,7 +294,7 @@ def load_model(path: str | Path) -> LoadedModel:
             raise InputError(f"{weights}: {one_line(name)} holds values that are no numbers; refused")
     model.load_state_dict(state, strict=not frozen)
     model.eval()
-    return LoadedModel(model, tokenizer, rubric, temperatures, training, folder, backbone_hash)
+    return LoadedModel(model, tokenizer, rubric, temperatures, training, folder, backbone_hash, regimes)
 
 
 def _local(folder: Path) -> BaseReference:

@@ -18,9 +18,10 @@ from tokenizers import Tokenizer
 
 from reward_model.dataset_multidim import encode_texts
 from reward_model.errors import InputError, ResourceError
+from reward_model.evidence import require_version
 from reward_model.inference import BaseScorer
 from reward_model.jsonl import one_line
-from reward_model.model_files import read_json, read_temperatures
+from reward_model.model_files import read_json, read_regimes, read_temperatures
 from reward_model.onnx_dir import HEADS, MODEL, TOKENIZER, OnnxConfig, read_onnx_config
 from reward_model.rubric import load_rubric
 from reward_model.window_plan import document_windows, token_batches
@@ -119,7 +120,9 @@ class OnnxScorer(BaseScorer):
         shape = (self.config.num_dimensions, self.config.num_classes)
         if (self.rubric.num_dimensions, self.rubric.num_classes) != shape:
             raise InputError(f"{folder}: rubric.yaml and config.json are of different shapes; refused")
+        require_version(self.config.evidence_size, self.config.evidence_version, str(folder))
         self.temperatures = read_temperatures(folder, self.rubric)
+        self.regimes = read_regimes(folder, self.rubric) if self.config.evidence_size else {}
         self.training = read_json(folder / "training.json")
         self.max_length = self.config.max_length
         self.reads_prompts = self.config.include_prompt
@@ -141,6 +144,7 @@ class OnnxScorer(BaseScorer):
         texts: Sequence[str],
         prompts: Sequence[str | None] | None = None,
         progress: Callable[[int, int], None] | None = None,
+        evidence: np.ndarray | None = None,
     ) -> tuple[np.ndarray, list[float]]:
         """See :meth:`BaseScorer.logits`.
 
@@ -170,7 +174,8 @@ class OnnxScorer(BaseScorer):
             # A document alone, so that nothing of another can enter its score.
             ready = [row for row in waiting if all(stats[window] for window in of_document[row])]
             for row in ready:
-                logits[row] = self._classify([stats[window] for window in of_document[row]])
+                found_there = None if evidence is None else evidence[row]
+                logits[row] = self._classify([stats[window] for window in of_document[row]], found_there)
             waiting = [row for row in waiting if row not in set(ready)]
             if progress:
                 progress(len(ids) - len(waiting), len(ids))
@@ -193,14 +198,15 @@ class OnnxScorer(BaseScorer):
             dict(zip(names, (output[row] for output in outputs), strict=True)) for row in range(len(windows))
         ]
 
-    def _classify(self, windows: Sequence[Stats]) -> NDArray[np.float32]:
-        """Logits [D, K] of one document from the statistics of its windows."""
+    def _classify(self, windows: Sequence[Stats], evidence: np.ndarray | None) -> NDArray[np.float32]:
+        """Logits [D, K] of one document from the statistics of its windows and its evidence [E + 1]."""
         inputs: dict[str, Any] = {
             name: np.stack([window[name] for window in windows]) for name in self.config.statistics
         }
         if self.config.evidence_size:
-            inputs["evidence"] = np.zeros((1, self.config.evidence_size), dtype=np.float32)
-            inputs["evidence_mask"] = np.zeros(1, dtype=np.float32)
+            row = np.zeros(self.config.evidence_size + 1) if evidence is None else evidence
+            inputs["evidence"] = row[None, :-1].astype(np.float32)
+            inputs["evidence_mask"] = row[-1:].astype(np.float32)
         found: NDArray[np.float32] = _run(self._heads, ["logits"], inputs)[0][0]
         return found
 

@@ -71,10 +71,19 @@ def score_requests(
     requests: Iterator[Request],
     write: Write,
     *,
+    check: bool = True,
     total: int = 0,
     progress: Callable[[int, int], None] | None = None,
 ) -> tuple[int, int]:
     """Score ``requests`` in chunks and hand each line to ``write``, in order.
+
+    Args:
+        scorer: a model.
+        requests: what to score.
+        write: takes each line.
+        check: let the calculation checker run, where the model takes its findings.
+        total: requests that are expected, for ``progress``.
+        progress: is called with (requests done, requests in all).
 
     Returns:
         How many lines were written, and how many of them are errors.
@@ -91,6 +100,8 @@ def score_requests(
                 [request.text for request in sound],
                 prompts=[request.prompt for request in sound],
                 ids=[request.id for request in sound],
+                facts=[request.facts for request in sound],
+                check=check,
             )
         )
         for request in chunk:

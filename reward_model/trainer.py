@@ -217,21 +217,27 @@ class MultiDimRewardTrainer(Trainer):
         return (loss, outputs) if return_outputs else loss
 
     def create_optimizer(self, model: Any | None = None) -> Any:
-        """AdamW; the heads get ``head_learning_rate`` where one is set."""
-        if getattr(self, "optimizer", None) is None and self.config.head_learning_rate is not None:
-            groups: dict[tuple[bool, bool], list[Tensor]] = {}
+        """AdamW; heads and evidence get learning rates of their own where they have them."""
+        config = self.config
+        apart = config.head_learning_rate is not None or config.evidence
+        if getattr(self, "optimizer", None) is None and apart:
+            heads = config.head_learning_rate or config.learning_rate
+            rates = {"backbone": config.learning_rate, "evidence": config.evidence_learning_rate}
+            groups: dict[tuple[float, bool], list[Tensor]] = {}
             for name, parameter in self.model.named_parameters():
                 if parameter.requires_grad:
-                    key = (name.startswith("backbone."), parameter.ndim > 1)
-                    groups.setdefault(key, []).append(parameter)
+                    part = name.partition(".")[0]
+                    # Few weights on plain counts: decay would only blur them.
+                    decays = parameter.ndim > 1 and part != "evidence"
+                    groups.setdefault((rates.get(part, heads), decays), []).append(parameter)
             self.optimizer = torch.optim.AdamW(
                 [
                     {
                         "params": parameters,
-                        "lr": self.config.learning_rate if in_backbone else self.config.head_learning_rate,
-                        "weight_decay": self.config.weight_decay if decays else 0.0,
+                        "lr": rate,
+                        "weight_decay": config.weight_decay if decays else 0.0,
                     }
-                    for (in_backbone, decays), parameters in groups.items()
+                    for (rate, decays), parameters in groups.items()
                 ]
             )
         return super().create_optimizer(model)

@@ -29,7 +29,8 @@ from reward_model.backbone import BaseReference, load_backbone, load_base_config
 from reward_model.config import BEST_MODEL, TrainConfig
 from reward_model.dataset_multidim import MultiDimRewardDataset, RewardCollator
 from reward_model.errors import InputError
-from reward_model.frozen import FrozenFeatures, head_logits
+from reward_model.frozen import FrozenFeatures, rows_of, stack_regimes
+from reward_model.heads import classify_inputs
 from reward_model.jsonl import one_line
 from reward_model.model import FinancialRewardModel
 from reward_model.model_card import model_card
@@ -134,6 +135,10 @@ class Run:
         names = self.rubric.names
         calibration = Calibration(
             temperatures=dict(zip(names, map(float, temperatures), strict=True)),
+            regimes={
+                regime: dict(zip(names, map(float, values), strict=True))
+                for regime, values in loaded.regimes.items()
+            },
             n=len(self.eval_texts or self.train_texts),
             how=how,
         )
@@ -165,20 +170,23 @@ class Run:
     def _frozen(self) -> tuple[LoadedModel, MultiDimRewardTrainer, np.ndarray, str]:
         frozen = FrozenFeatures(self.settings, self.rubric, self.reference, self.tell, self.progress)
         self.tell("计算特征（按内容缓存） ...")
-        everything = frozen.features([*self.train_texts, *self.eval_texts])
-        features, rest = everything[: len(self.train_texts)], everything[len(self.train_texts) :]
+        everything = frozen.inputs([*self.train_texts, *self.eval_texts])
+        n = len(self.train_texts)
+        inputs, rest = rows_of(everything, range(n)), rows_of(everything, range(n, n + len(self.eval_texts)))
         labels = label_tensor(self.train_texts)
-        validation = (rest, label_tensor(self.eval_texts)) if self.eval_texts else None
-        trainer = frozen.fit(features, labels, validation, quiet=False)
-        if validation:
+        known = label_tensor(self.eval_texts) if self.eval_texts else None
+        validation = stack_regimes(rest, known) if known is not None else None
+        trainer = frozen.fit(*stack_regimes(inputs, labels), validation, quiet=False)
+        if known is not None:
             # The same heads: those of other folds would have trained for more epochs than the best one.
-            temperatures, how = (
-                fit_temperatures(head_logits(trainer.model, rest), validation[1].numpy()),
-                FITTED_ON,
-            )
+            how = FITTED_ON
+            temperatures = {
+                regime: fit_temperatures(classify_inputs(trainer.model, matrix), known.numpy())
+                for regime, matrix in rest.items()
+            }
         else:
             self.tell("校准置信度（交叉拟合） ...")
-            temperatures, how = frozen.calibrate(features, labels, [text.group for text in self.train_texts])
+            temperatures, how = frozen.calibrate(inputs, labels, [text.group for text in self.train_texts])
         model = frozen.model.cpu()
         model.load_state_dict(trainer.model.cpu().head_state(), strict=False)
         model.eval()
@@ -187,10 +195,11 @@ class Run:
             model,
             frozen.tokenizer,
             self.rubric,
-            torch.tensor(temperatures),
+            torch.tensor(temperatures["off"]),
             backbone_hash=frozen.backbone_hash,
+            regimes={regime: found for regime, found in temperatures.items() if regime != "off"},
         )
-        return loaded, trainer, temperatures, how
+        return loaded, trainer, temperatures["off"], how
 
     def _full(
         self, folder: Path, checkpoint: Path | None

@@ -143,12 +143,17 @@ def save(loaded: LoadedModel, folder: Path, base: Path | BaseReference, *, froze
     """Write ``loaded`` as a model directory with temperatures 1.5, 0.5, 1 ..."""
     temperatures = dict.fromkeys(loaded.rubric.names, 1.0)
     temperatures |= dict(zip(loaded.rubric.names, (1.5, 0.5), strict=False))
+    checked = ("facts", "text") if loaded.model.config.evidence_size else ()
     return save_model(
         loaded,
         folder,
         reference=reference_of(base) if isinstance(base, Path) else base,
         frozen=frozen,
-        calibration=Calibration(temperatures=temperatures, n=40),
+        calibration=Calibration(
+            temperatures=temperatures,
+            n=40,
+            regimes=dict.fromkeys(checked, temperatures),
+        ),
         card="# A tiny model\n",
     )
 

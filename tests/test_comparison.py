@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -26,6 +26,7 @@ from reward_model.samples import GradedText
 from reward_model.stats import baselines
 from reward_model.train_multidim import config, settings_from
 
+Inputs = Mapping[str, torch.Tensor]
 RUBRIC = load_rubric()
 N_WRITERS, PAIRS_A_WRITER = 3, 4
 
@@ -78,6 +79,11 @@ def predictions(
     return found
 
 
+def even(held: Mapping[str, torch.Tensor]) -> dict[str, np.ndarray]:
+    """Every level alike, under each regime."""
+    return {regime: np.full((len(matrix), 3, 5), 0.2) for regime, matrix in held.items()}
+
+
 def rows_of(texts: Sequence[GradedText], writer: str) -> list[int]:
     return [index for index, text in enumerate(texts) if text.slices["writer"] == writer]
 
@@ -95,7 +101,7 @@ def test_a_left_out_writers_labels_change_nothing_in_what_is_predicted_for_them(
     ]
     before = predictions(texts, settings, monkeypatch)
     after = predictions(turned, settings, monkeypatch)
-    assert set(before) == {"model", *baselines.BASELINES}
+    assert set(before) == {"facts", *baselines.BASELINES}
     held, rest = rows_of(texts, "w1"), rows_of(texts, "w0")
     for name, values in before.items():
         assert np.array_equal(values[held], after[name][held]), name
@@ -111,14 +117,12 @@ def test_heads_and_baselines_are_fitted_without_the_left_out_writers_texts(
     learned: list[set[str]] = []
     real_baseline = baselines.fit_predict
 
-    def fold(
-        model: Any, features: torch.Tensor, rest: Sequence[GradedText], held: torch.Tensor
-    ) -> np.ndarray:
-        assert len(features) == len(rest)
-        # The features are those of the texts that are said to be learned from.
-        assert torch.equal(features, model.features(rest))
-        heads.append(({text.slices["writer"] for text in rest}, len(held)))
-        return np.full((len(held), 3, 5), 0.2)
+    def fold(model: Any, inputs: Inputs, rest: Sequence[GradedText], held: Inputs) -> dict[str, np.ndarray]:
+        # The inputs are those of the texts that are said to be learned from.
+        for regime, matrix in model.inputs(rest).items():
+            assert torch.equal(inputs[regime], matrix)
+        heads.append(({text.slices["writer"] for text in rest}, len(held["off"])))
+        return even(held)
 
     def baseline(name: str, train: Sequence[str], labels: Any, test: Sequence[str], *more: Any) -> Any:
         assert not {writer_of[text] for text in train} & {writer_of[text] for text in test}
@@ -143,10 +147,7 @@ def test_every_text_is_predicted_exactly_once(
         assert n == len(texts)
         return real(parts, n)
 
-    def fold(*given: Any) -> np.ndarray:
-        return np.full((len(given[3]), 3, 5), 0.2)
-
-    monkeypatch.setattr(frozen, "fold_probabilities", fold)
+    monkeypatch.setattr(frozen, "fold_probabilities", lambda *given: even(given[3]))
     monkeypatch.setattr(comparison, "join_folds", recorded)
     for values in predictions(texts, settings, monkeypatch).values():
         assert np.allclose(values.sum(-1), 1)
@@ -160,11 +161,9 @@ def test_the_shared_framework_of_two_writers_teaches_neither_about_the_other(
     shared = [replace(text, group="one") if text.pair in {"1@1", "2@2"} else text for text in texts]
     seen = []
 
-    def fold(
-        model: Any, features: torch.Tensor, rest: Sequence[GradedText], held: torch.Tensor
-    ) -> np.ndarray:
+    def fold(model: Any, inputs: Inputs, rest: Sequence[GradedText], held: Inputs) -> dict[str, np.ndarray]:
         seen.append(({text.group for text in rest}, len(rest)))
-        return np.full((len(held), 3, 5), 0.2)
+        return even(held)
 
     monkeypatch.setattr(frozen, "fold_probabilities", fold)
     predictions(shared, settings, monkeypatch)
@@ -180,7 +179,7 @@ def test_texts_without_a_writer_are_left_out_and_said_to_be(
     texts: list[GradedText], settings: TrainConfig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     partial = [replace(text, slices={}) if text.pair == "1@1" else text for text in texts]
-    monkeypatch.setattr(frozen, "fold_probabilities", lambda *given: np.full((len(given[3]), 3, 5), 0.2))
+    monkeypatch.setattr(frozen, "fold_probabilities", lambda *given: even(given[3]))
     result, evaluation = compare(partial, RUBRIC, settings)
     assert len(evaluation.texts) == result["n"] == sum(result["folds"].values()) == len(texts) - 2
     assert "2 texts name no writer and were left out" in result["warnings"][0]
@@ -209,7 +208,7 @@ def test_compare_prints_json_and_a_page_and_names_its_folds(
     capfd: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.setenv("FINRM_NUM_EPOCHS", "1")
-    monkeypatch.setattr(frozen, "fold_probabilities", lambda *given: np.full((len(given[3]), 3, 5), 0.2))
+    monkeypatch.setattr(frozen, "fold_probabilities", lambda *given: even(given[3]))
     data, page = write_rows(tmp_path / "pairs.jsonl", rows), tmp_path / "page.html"
     with data.open("a", encoding="utf-8") as stream:
         stream.write("{broken\n")
@@ -232,10 +231,10 @@ def test_a_fold_chooses_its_options_without_the_left_out_writer(
     seen: list[set[str]] = []
     choose = comparison._choose
 
-    def watched(candidates: Any, features: Any, rest: Sequence[GradedText], rubric: Any) -> int:
+    def watched(candidates: Any, inputs: Any, rest: Sequence[GradedText], rubric: Any) -> int:
         seen.append({text.slices["writer"] for text in rest})
-        assert all(len(matrix) == len(rest) for matrix in features)
-        return choose(candidates, features, rest, rubric)
+        assert all(len(matrix) == len(rest) for given in inputs for matrix in given.values())
+        return choose(candidates, inputs, rest, rubric)
 
     monkeypatch.setattr(comparison, "_choose", watched)
     options = ({}, {"num_epochs": 1}, {"pool_stats": ("mean", "max")})
@@ -249,7 +248,7 @@ def test_the_best_of_the_options_is_chosen(base: Path, texts: list[GradedText]) 
     flags = {"base_model_name": str(base), "num_epochs": 40, "learning_rate": 1e-2, "max_length": 64}
     settings = settings_from(config, flags, preset="frozen")
     # With a learning rate of next to nothing the heads stay as they were drawn.
-    idle = {"learning_rate": 1e-12}
+    idle = {"learning_rate": 1e-12, "evidence_learning_rate": 1e-12}
     result, _ = compare(texts, RUBRIC, settings, options=(idle, {}))
     assert list(result["chosen"].values()).count({}) >= 2
 

@@ -21,6 +21,7 @@ from torch import Tensor
 import reward_model.modeldir as modeldir
 from reward_model.embedded import prepare_embedded, source_file
 from reward_model.errors import InputError
+from reward_model.evidence import EVIDENCE_SIZE, EVIDENCE_VERSION
 from reward_model.model import FinancialRewardModel
 from reward_model.modeldir import LoadedModel, load_model
 from reward_model.trainer import save_state
@@ -114,7 +115,7 @@ def test_a_fresh_process_reproduces_the_logits(bases: dict[str, Path], tmp_path:
         "roberta-frozen": ("roberta", True, {"pooling": "cls", "use_multi_head": False}),
         "qwen2": ("qwen2", False, {"pooling": "last", "rubric": "financial_ten_level"}),
         "qwen3-frozen": ("qwen3", True, {"pooling": "last"}),
-        "llama": ("llama", False, {"evidence_size": 4, "evidence_version": "1"}),
+        "llama": ("llama", False, {"evidence_size": EVIDENCE_SIZE, "evidence_version": EVIDENCE_VERSION}),
     }
     for name, (family, frozen, options) in models.items():
         loaded = loaded_model(bases[family], window_overlap=8, **options)

@@ -20,6 +20,7 @@ from scorers import EXAMPLES, default_scorer, finrm, write_model
 from reward_model import onnx_export, onnx_scorer
 from reward_model.commands.export_model import corpus_texts
 from reward_model.errors import InputError
+from reward_model.evidence import EVIDENCE_SIZE, EVIDENCE_VERSION
 from reward_model.inference import RewardScorer, default_model_path
 from reward_model.modeldir import load_model
 from reward_model.onnx_dir import CARD, MANIFEST, REQUIRED, is_onnx_dir, write_manifest
@@ -175,14 +176,20 @@ def test_a_cut_text_says_what_share_was_read(bases: dict[str, Path], tmp_path: P
     assert ours.warnings == theirs.warnings
 
 
-def test_evidence_that_is_not_given_changes_nothing(bases: dict[str, Path], tmp_path: Path) -> None:
-    loaded = loaded_model(bases["bert"], evidence_size=4, evidence_version="1")
+def test_evidence_counts_in_both_kinds_alike(bases: dict[str, Path], tmp_path: Path) -> None:
+    options = {"evidence_size": EVIDENCE_SIZE, "evidence_version": EVIDENCE_VERSION}
+    loaded = loaded_model(bases["bert"], **options)
     with torch.no_grad():
         loaded.model.evidence.weight.normal_()
     source = save(loaded, tmp_path / "m", bases["bert"], frozen=False)
     export_onnx(load_model(source), tmp_path / "o")
     onnx_model, scorer = OnnxScorer(tmp_path / "o"), load_scorer(source)
-    np.testing.assert_allclose(expected(onnx_model, TEXTS), expected(scorer, TEXTS), atol=1e-4)
+    for check in (True, False):
+        found, wanted = (model.score_batch(TEXTS, check=check) for model in (onnx_model, scorer))
+        for one, two in zip(found, wanted, strict=True):
+            assert one.evidence == two.evidence == ("text" if check else "off")
+            assert one.calc == two.calc
+            assert list(one.expected.values()) == pytest.approx(list(two.expected.values()), abs=1e-4)
     session = onnxruntime.InferenceSession(str(tmp_path / "o" / "heads.onnx"))
     assert [item.name for item in session.get_inputs()][-2:] == ["evidence", "evidence_mask"]
 

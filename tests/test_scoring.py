@@ -157,7 +157,10 @@ def test_json_lines_named_as_a_report_are_not_graded_as_one(score: Finrm, tmp_pa
     assert "give it as --input" in ran.err
 
 
-def test_a_hostile_file_name_cannot_move_the_cursor(score: Finrm, tmp_path: Path) -> None:
+def test_a_hostile_file_name_cannot_move_the_cursor(
+    score: Finrm, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "200")  # the path of a temporary folder may be long
     path = tmp_path / "a\x1b[2Jb.md"
     path.write_text("净利润", encoding="utf-8")
     ran = score(path)

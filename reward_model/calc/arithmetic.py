@@ -11,7 +11,10 @@ from reward_model.calc.formula import Operand, Value, parse_expression
 from reward_model.calc.joined import joined_by, scale_of
 
 EQUALS = re.compile(r"[)）\]%％]?\s*(?:=|≈|＝|等于)\s*(?:约)?\s*$")
+"""Between the last operand and the result."""
+EQUAL_WORDS = re.compile("[=≈＝约等于]")
 ALLOWED = re.compile(r"[fox\d\s.+\-*/()]+")
+"""A calculation whose figures are written f0x, f1x ..., in ordinary signs."""
 _PLAIN = str.maketrans("（）－−＋×÷＊／［］[]", "()--+*/*/()()")
 LONGEST = 30
 """Figures of one calculation, at most."""
@@ -61,7 +64,7 @@ def _evaluate(text: str, parts: Sequence[Figure], result: Figure) -> Expected | 
         at = part.end
     stop = text.find("=", at)
     tail = text[at : result.start] if stop < 0 else text[at:stop]
-    pieces.append(re.sub("[=≈＝约等于]", "", tail))
+    pieces.append(EQUAL_WORDS.sub("", tail))
     expression = "".join(pieces).translate(_PLAIN)
     opened = expression.count("(") - expression.count(")")
     if opened > 0 and expression.startswith("(" * opened):
@@ -95,6 +98,4 @@ def _evaluate(text: str, parts: Sequence[Figure], result: Figure) -> Expected | 
 
 
 def _only_sums(expression: str) -> bool:
-    return not re.search(r"[*/]", expression)
-
-
+    return "*" not in expression and "/" not in expression

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from decimal import Decimal
 from typing import Any, NamedTuple, Protocol
 
@@ -43,7 +43,7 @@ class Period(NamedTuple):
 
 
 def unit_scale(unit: str) -> tuple[float, str]:
-    """"亿元" to (1e8, "元"), "万美元" to (1e4, "美元")."""
+    """ "亿元" to (1e8, "元"), "万美元" to (1e4, "美元")."""
     currency = next((name for word, name in CURRENCIES.items() if unit.endswith(word)), "元")
     size = unit.removesuffix(currency).removesuffix("元").removesuffix("港币").replace("人民币", "").strip()
     return float(SCALES.get(size, 1)), currency
@@ -67,32 +67,37 @@ class Book:
 
     def __init__(self, rules: Rules) -> None:
         self.rules = rules
-        self.currency = "元"
-        self._items: dict[tuple[str, Period], Value] = {}
-        self._levels: dict[tuple[str, Period], list[tuple[str, Value]]] = {}
         self.periods: list[Period] = []
         self.computed: dict[tuple[Any, ...], Any] = {}
         """What :mod:`reward_model.calc.expected` has computed from this book."""
+        self._items: dict[tuple[str, Period], Value] = {}
+        self._levels: dict[tuple[str, Period], list[tuple[str, Value]]] = {}
+        self._hidden = ""
+        self._views: dict[str, Book] = {}
 
     def add(self, metric: str, period: Period, value: Value) -> None:
-        """Enter a value."""
+        """Enter a value; the first one of a metric in a period stays."""
         self._items.setdefault((metric, period), value)
         self._levels.clear()
         self.computed.clear()
 
-    def item(self, metric: str, period: Period) -> Value | None:
-        """The value as entered."""
-        return self._items.get((metric, period))
+    def metrics(self) -> list[str]:
+        """The names of all metrics that were entered."""
+        return list(dict.fromkeys(name for name, _ in self._items))
 
-    def entries(self) -> Iterable[tuple[str, Period, Value]]:
-        """Everything that was entered."""
-        return ((name, period, value) for (name, period), value in self._items.items())
+    def without(self, metric: str) -> Book:
+        """This book as if ``metric`` had never been entered: what formulas alone make of it."""
+        view = self._views.get(metric)
+        if view is None:
+            view = self._views[metric] = Book(self.rules)
+            view._items, view._hidden = self._items, metric
+        return view
 
     def levels(self, metric: Metric, period: Period, depth: int = 0) -> list[tuple[str, Value]]:
         """(name of the variant, value) of each accepted way to compute ``metric``; the entered one alone if
         there is one."""
         entered = self._items.get((metric.name, period))
-        if entered is not None:
+        if entered is not None and metric.name != self._hidden:
             return [("", entered)]
         if not metric.variants or depth > MAX_DEPTH:
             return []
@@ -140,7 +145,7 @@ def fact_book(facts: Facts, rules: Rules, *, exact: bool = False) -> Book:
         exact: take the values as they are written instead.
     """
     book = Book(rules)
-    scale, book.currency = unit_scale(facts.unit)
+    scale, _ = unit_scale(facts.unit)
     columns = [read_period(name) for name in facts.periods]
     book.periods = sorted((period for period in columns if period), key=lambda p: (p.year, p.part))
     numbers = [v for row in facts.items.values() for v in row if v is not None]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import NamedTuple
 
 from reward_model.calc.binding import Binding
@@ -15,8 +14,7 @@ from reward_model.calc.rules import Metric
 TINY = 1e-9
 
 
-@dataclass(frozen=True, slots=True)
-class Expected:
+class Expected(NamedTuple):
     """A value that a figure may have, with its sign, in the figure's own unit.
 
     Attributes:
@@ -78,18 +76,9 @@ def expected(binding: Binding, book: Book) -> list[Expected]:
 
 def values_of(reading: Reading, book: Book) -> list[Expected]:
     """Every accepted value of a reading; kept in the book, since a text asks for the same again and again."""
-    key = (
-        reading.role,
-        reading.metric.name,
-        reading.period,
-        reading.base,
-        reading.other and reading.other.name,
-        reading.group and tuple(metric.name for metric in reading.group),
-        *reading[6:],
-    )
-    found: list[Expected] | None = book.computed.get(key)
+    found: list[Expected] | None = book.computed.get(reading)
     if found is None:
-        found = book.computed[key] = _compute(reading, book)
+        found = book.computed[reading] = _compute(reading, book)
     return found
 
 
@@ -176,7 +165,9 @@ def _compound(book: Book, metric: Metric, period: Period, base: Period | None) -
     for note, old, new in _both(book, metric, period, start):
         if old.low <= 0 or new.low <= 0:
             continue
-        corners = [((n / o) ** (1 / years) - 1) * 100 for n in (new.low, new.high) for o in (old.low, old.high)]
+        corners = [
+            ((n / o) ** (1 / years) - 1) * 100 for n in (new.low, new.high) for o in (old.low, old.high)
+        ]
         low, high = _bounds(corners)
         formula = f"({shown(metric.name, period)} / {shown(metric.name, start)}) ^ (1/{years}) - 1"
         yield Expected(low, high, formula, (*new.operands, *old.operands), note, signed=True)

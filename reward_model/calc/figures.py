@@ -6,6 +6,9 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
+from heapq import merge
+from itertools import islice
+from operator import attrgetter
 
 from reward_model.calc.figures_in_digits import in_digits
 from reward_model.calc.figures_in_words import in_words
@@ -63,6 +66,19 @@ _MOVED = re.compile(
 )
 _OPERATORS = frozenset("=+×*÷/")
 _OPERATOR = re.compile(r" ?\)? ?(?:[=≈×÷+]|[*/] ?[0-9(])")
+
+
+def end_of_figures(text: str, most: int) -> int | None:
+    """Where the number after the first ``most`` of a text begins; None if it has no more.
+
+    Years count too, which are no figures. Nothing is kept, so that memory stays the same.
+    """
+    if len(text) <= most:
+        return None  # each takes a character at least
+    plain = narrow(text)
+    numbers = merge(in_digits(plain, table_rows(text)), in_words(plain), key=attrgetter("start"))
+    after = next(islice(numbers, most, None), None)
+    return after.start if after is not None else None
 
 
 def find_figures(text: str, periods: Sequence[PeriodMention] | None = None) -> list[Figure]:

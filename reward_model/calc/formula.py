@@ -18,6 +18,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import lru_cache
+from typing import NamedTuple
 
 Interval = tuple[float, float]
 Key = tuple[str, int]
@@ -38,8 +39,7 @@ _MINUS: Interval = (-1.0, -1.0)
 _DAYS: Interval = (365.0, 366.0)
 
 
-@dataclass(frozen=True, slots=True)
-class Operand:
+class Operand(NamedTuple):
     """One figure that a value was computed from; ``source`` is "facts" or "text"."""
 
     name: str
@@ -48,8 +48,7 @@ class Operand:
     source: str
 
 
-@dataclass(frozen=True, slots=True)
-class Value:
+class Value(NamedTuple):
     """What a formula gives: the interval that holds the true value, and how it came about.
 
     ``formula`` is written for people: "(营业收入 - 营业成本) / 营业收入".

@@ -10,15 +10,20 @@ from decimal import Decimal
 from reward_model.calc.figures import Figure
 
 ARROW = re.compile(r"\s*(?:→|->|—>|⇒|➔|＞＞)\s*")
+"""All that stands between two figures, the second later."""
 MOVE = re.compile(r"[^，,。；;：:、\n（(|]{0,10}(?:至|到|为|成|→)\s*(?:约|近|了|-)?\s*")
+"""All that stands between where something came from and where it got to."""
 LIST = re.compile(r"\s*(?:、|和|与|及)\s*")
+"""All that stands between two figures of a list."""
 OPERATOR = re.compile(r"\s*[)）\]]?\s*(?:[-+＋−－×*÷/=≈＝xX]|等于)\s*[（(\[]?\s*")
+"""All that stands between two figures of a written calculation."""
+NO_DIGITS = re.compile(r"[^\d.]")
 _SIGNS = "+-＋－−"
 
 
 def plain_number(figure: Figure) -> float:
     """The number as written, without sign and unit."""
-    digits = re.sub(r"[^\d.]", "", figure.text.replace("．", "."))
+    digits = NO_DIGITS.sub("", figure.text.replace("．", "."))
     try:
         return float(digits)
     except ValueError:

@@ -8,7 +8,9 @@ from dataclasses import dataclass
 _WIDE = re.compile("[０-９．％－＋Ａ-Ｚａ-ｚ＝／～＞＜＄￥　]")
 _TO_NARROW = {code: code - 0xFEE0 for code in range(0xFF01, 0xFF5F) if chr(code) not in "，；：！？"}
 _TO_NARROW |= {0x3000: 0x20, 0xFFE5: 0xA5}
-_RULE = re.compile(r"[|:\-\s]++")
+_RULE = re.compile(r"[|:\-–—\s]++")
+LINES_ABOVE = 3
+"""Lines before a table in which its unit may stand."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +29,19 @@ class Row:
     header: bool
 
 
+@dataclass(frozen=True, slots=True)
+class Table:
+    """A Markdown table.
+
+    Attributes:
+        above: the lines before it, three at most, down from the last table.
+        rows: its rows without the rule row.
+    """
+
+    above: str
+    rows: list[Row]
+
+
 def narrow(text: str) -> str:
     """The text with full-width digits, letters, signs and brackets made ordinary, character for character.
 
@@ -37,28 +52,37 @@ def narrow(text: str) -> str:
     return text.replace("（", "(").replace("）", ")")
 
 
-def table_rows(text: str) -> list[Row]:
-    """The rows of all Markdown tables, in order, without the rule rows.
+def tables(text: str) -> list[Table]:
+    """All Markdown tables, in order.
 
     A table is a run of lines that begin with "|", one of them a rule row (``|---|---|``).
     """
     if "|" not in text:
         return []
-    rows: list[Row] = []
+    found: list[Table] = []
+    above: list[str] = []
     block: list[tuple[int, int]] = []
     at = 0
     for line in text.split("\n"):
         end = at + len(line)
         if line.lstrip()[:1] == "|":
             block.append((at, end))
-        elif block:
-            rows += _rows(text, block)
-            block = []
+        else:
+            if block:
+                found += _table(text, block, above)
+                above, block = [], []
+            above = [*above[1 - LINES_ABOVE :], line]
         at = end + 1
-    return rows + _rows(text, block)
+    return found + _table(text, block, above)
 
 
-def _rows(text: str, block: list[tuple[int, int]]) -> list[Row]:
+def table_rows(text: str) -> list[Row]:
+    """The rows of all Markdown tables, in order, without the rule rows."""
+    return [row for table in tables(text) for row in table.rows]
+
+
+def _table(text: str, block: list[tuple[int, int]], above: list[str]) -> list[Table]:
+    """A run of lines that begin with "|" as a table; none without a rule row, or with nothing else."""
     rules = [
         _RULE.fullmatch(text, start, end) is not None and text.find("-", start, end) >= 0
         for start, end in block
@@ -73,4 +97,4 @@ def _rows(text: str, block: list[tuple[int, int]]) -> list[Row]:
         bar = text.index("|", start)
         first_end = text.find("|", bar + 1, end)
         rows.append(Row(start, end, first_end if first_end >= 0 else end, header=number < first_rule))
-    return rows
+    return [] if not rows else [Table("\n".join(line.strip() for line in above), rows)]

@@ -63,6 +63,10 @@ class Metric:
     tolerance: float = 0.0
     unit: str = ""
 
+    def __hash__(self) -> int:
+        # Of its name alone: metrics are keys of what is computed, and their formulas are long.
+        return hash(self.name)
+
 
 @dataclass(frozen=True, slots=True)
 class Mention:
@@ -112,14 +116,22 @@ class Rules:
         key = _key(name)
         return self._by_key.get(key) or self._by_key.get(_BEHIND.sub("", _BEFORE.sub("", key, count=1)))
 
+    @cached_property
+    def _firsts(self) -> frozenset[str]:
+        """The characters that phrases begin with."""
+        return frozenset(begin[0] for begin in self._lengths if begin)
+
     def find(self, text: str) -> list[Mention]:
         """Every name in ``text``, in order and not overlapping: the leftmost, of those the longest."""
-        phrases, lengths_of = self._phrases, self._lengths
+        phrases, lengths_of, firsts = self._phrases, self._lengths, self._firsts
         found: list[Mention] = []
         end = 0
-        for start in range(len(text) - 1):
+        for start, first in enumerate(text):
+            # Most characters begin no name: one look-up each must do.
+            if first not in firsts or start < end:
+                continue
             lengths = lengths_of.get(text[start : start + 2])
-            if lengths is None or start < end:
+            if lengths is None:
                 continue
             for length in lengths:
                 phrase = text[start : start + length]

@@ -62,7 +62,13 @@ def _readings(binding: Binding, firm: bool, book: Book) -> Iterator[_Tried]:
                 binding.role, metric, period, binding.base, binding.other, binding.group, kind, basis
             )
             yield reading, binding.sign, FAIRLY_PRECISE
-    if firm and binding.long and binding.role in ("growth", "delta") and metric is not None and now is not None:
+    if (
+        firm
+        and binding.long
+        and binding.role in ("growth", "delta")
+        and metric is not None
+        and now is not None
+    ):
         yield Reading(binding.role, metric, now, now.back(2), kind=kind), binding.sign, FAIRLY_PRECISE
     metrics = [metric] if metric is not None else []
     if not firm:

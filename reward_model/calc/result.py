@@ -18,7 +18,7 @@ class Claim:
     Attributes:
         text: as written: ``report[start:end]``.
         span: character offsets (start, end) into the text as given.
-        metric: what it is a figure of, with what is claimed: "营业收入", "营业收入 同比", "毛利率 变动"; None if unknown.
+        metric: what it is a figure of, with what is claimed: "营业收入", "营业收入 同比"; None if unknown.
         period: "2024"; None if unknown.
         stated: as written, without hedges.
         recomputed: the value that the formula gives, written as ``stated`` is (same unit and digits); None
@@ -28,7 +28,8 @@ class Claim:
         verdict: "ok", "rounding" (off by less than rounding on the way explains), "wrong", or "unverifiable".
         severity: "minor" or "major" of a wrong one.
         reason: for people: which accepted variant fits, the likely mistake, or why it can't be checked.
-        mistake: the likely mistake of a wrong one as a code ("base_year", "wan_yi", "sign" ...); None if unknown.
+        mistake: the likely mistake of a wrong one as a code ("base_year", "wan_yi", "sign" ...); None if
+            unknown.
     """
 
     text: str

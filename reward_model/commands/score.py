@@ -29,6 +29,7 @@ def _parser() -> OneLineParser:
         choices=["auto", "fp32", "bf16"],
         help="of the backbone: bf16 is faster where the hardware has it, auto takes it there (default: fp32)",
     )
+    parser.add_argument("--no-check", action="store_true", help="leave the calculation checker off")
     return parser
 
 
@@ -42,12 +43,12 @@ def main(arguments: Sequence[str]) -> int:
     """Run the command; the exit code is 2 if a report or row was at fault."""
     options = _parser().parse_args(arguments)
     intake = open_intake("finrm score", options)
-    if options.facts:
-        complain("注意：此模型不核对数字，--facts 未使用 (this model checks no figures: --facts is not used)")
     scorer = load_scorer(
         options.model, device=options.device, threads=options.threads, precision=options.precision
     )
-    if options.prompt and not scorer.reads_prompts:
+    if options.facts and (options.no_check or not scorer.regimes):
+        complain("注意：此模型不核对数字，--facts 未使用 (this model checks no figures: --facts is not used)")
+    if options.prompt and not scorer.reads_prompts and not scorer.regimes:
         complain(
             "注意：此模型不读提示词，--prompt 未使用 (this model reads no prompts: --prompt is not used)"
         )
@@ -55,7 +56,14 @@ def main(arguments: Sequence[str]) -> int:
         progress = stack.enter_context(progress_bar("评分"))
         lines = wants_lines(options)
         write = line_writer(options.output, stack) if lines else _printer(scorer.rubric.titles)
-        done, failed = score_requests(scorer, intake.requests, write, total=intake.total, progress=progress)
+        done, failed = score_requests(
+            scorer,
+            intake.requests,
+            write,
+            check=not options.no_check,
+            total=intake.total,
+            progress=progress,
+        )
         intake.require_rows(done)
     intake.tell_faults(done, failed, "scored")
     return InputError.exit_code if failed and not options.skip_bad else 0

@@ -13,6 +13,7 @@ from reward_model.report.cjk_wrap import Wrapped
 from reward_model.report.validation_view import clean
 
 _NONE = "—"
+_REGIMES = {"facts": "有报表", "text": "仅正文", "off": "不核对"}
 _SLICE_TITLES = {"industry": "行业", "degradation": "降级类型", "severity": "严重程度", "writer": "写作者"}
 
 
@@ -67,6 +68,14 @@ def print_evaluation(result: Mapping[str, Any], console: Console) -> None:
     console.print(table)
     if result.get("baselines_fitted_on"):
         console.print(Wrapped(f"基线所用数据：{result['baselines_fitted_on']}"), style="dim")
+
+    if len(result.get("regimes") or {}) > 1:
+        console.rule("数字核对的口径：QWK 与 95% 区间", align="left", characters="─")
+        table = _table("", *titles.values(), gap=1)
+        for regime, row in result["regimes"].items():
+            cells = [_with_interval(row["per_dim"][dim], "qwk", 2) for dim in titles]
+            table.add_row(Text(_REGIMES.get(regime, regime)), *cells)
+        console.print(table)
 
     console.rule("模型各维度", align="left", characters="─")
     table = _table("", "准确率", "宏 F1", "MAE", "±1 内", "ECE", "（噪声下限）")

@@ -1,0 +1,83 @@
+"""The checker's findings as input of a model, under three regimes: with facts, text only, checker off.
+
+Most users' reports come without statements, so a model learns all three: each training text is checked with
+its facts, without them, and not at all. What is checked without facts is checked anew, not blanked out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from reward_model.calc.check import check_text
+from reward_model.calc.evidence import FEATURES, VERSION, evidence_vector
+from reward_model.calc.result import CheckResult
+from reward_model.errors import InputError
+from reward_model.reading import facts_from_text
+from reward_model.samples import GradedText
+from reward_model.schema import FactSheet
+
+REGIMES = ("facts", "text", "off")
+EVIDENCE_SIZE = len(FEATURES)
+EVIDENCE_VERSION = VERSION
+
+
+def require_version(size: int, version: str | None, where: str) -> None:
+    """Refuse a model whose evidence is not this version's.
+
+    Raises:
+        InputError: with what to do.
+    """
+    if size and (size != EVIDENCE_SIZE or version != EVIDENCE_VERSION):
+        raise InputError(
+            f"{where}: takes evidence {version} of {size} values, this version makes {EVIDENCE_VERSION} of "
+            f"{EVIDENCE_SIZE}; train it anew, or install the version it was made with"
+        )
+
+
+def find_facts(facts: FactSheet | None, prompt: str | None) -> FactSheet | None:
+    """The facts of a text: those given, else a table in the prompt that it was written to."""
+    if facts is not None or not prompt:
+        return facts
+    try:
+        return facts_from_text(prompt)
+    except InputError:
+        return None
+
+
+def regime_of(facts: FactSheet | None, check: bool) -> str:
+    """Which regime a text falls under."""
+    return "off" if not check else "facts" if facts is not None else "text"
+
+
+def checked(text: str, facts: FactSheet | None, regime: str) -> CheckResult | None:
+    """The check of a text under a regime; None if it is off."""
+    if regime == "off":
+        return None
+    return check_text(text, facts if regime == "facts" else None)
+
+
+def vector(result: CheckResult | None) -> list[float]:
+    """The evidence of a check; zeros where there was none."""
+    return [0.0] * EVIDENCE_SIZE if result is None else evidence_vector(result)
+
+
+def evidence_rows(
+    texts: Sequence[GradedText], progress: Callable[[int, int], None] | None = None
+) -> dict[str, NDArray[np.float32]]:
+    """Evidence [N, E + 1] of ``texts`` under each regime; the last column is 1 where the checker ran.
+
+    A text without facts has under "facts" what it has under "text".
+    """
+    found: dict[str, list[list[float]]] = {regime: [] for regime in REGIMES}
+    for done, text in enumerate(texts):
+        facts = find_facts(text.facts, text.prompt)
+        alone = [*vector(check_text(text.text)), 1.0]
+        found["text"].append(alone)
+        found["facts"].append(alone if facts is None else [*vector(check_text(text.text, facts)), 1.0])
+        found["off"].append([0.0] * (EVIDENCE_SIZE + 1))
+        if progress and done % 20 == 19:
+            progress(done + 1, len(texts))
+    return {regime: np.asarray(rows, dtype=np.float32) for regime, rows in found.items()}
