@@ -12,7 +12,7 @@ from reward_model.calc.annotated import AnnotatedText
 from reward_model.calc.arithmetic import calculations
 from reward_model.calc.binder import bind
 from reward_model.calc.binding import Binding, changed
-from reward_model.calc.book import Facts
+from reward_model.calc.book import Facts, fact_book
 from reward_model.calc.claims import claim_of, preferred_variants
 from reward_model.calc.figures import end_of_figures, find_figures
 from reward_model.calc.findings import Sources, find
@@ -22,7 +22,6 @@ from reward_model.calc.moves import judge_moves
 from reward_model.calc.periods import find_periods
 from reward_model.calc.result import CheckResult
 from reward_model.calc.rules import Rules, load_rules
-from reward_model.calc.sheets import book_of
 from reward_model.calc.statements import current_year, stated_book
 from reward_model.calc.tables import bind_tables
 
@@ -53,7 +52,7 @@ def check_text(text: str, facts: Facts | None = None, rules: Rules | None = None
     """
     rules = rules or default_rules()
     text, warnings = _shortened(text)
-    book = book_of(facts, rules) if facts is not None else None
+    book = fact_book(facts, rules) if facts is not None else None
     periods = find_periods(text)
     figures = share_units(text, find_figures(text, periods))
     year = current_year(periods, book)
