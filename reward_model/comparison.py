@@ -24,12 +24,12 @@ Inputs = Mapping[str, "Tensor"]
 INNER_FOLDS = 3
 OPTIONS: tuple[dict[str, Any], ...] = (
     {},
-    {"num_epochs": 30},
-    {"weight_decay": 0.1},
+    {"dropout": 0.5, "num_epochs": 15},
+    {"dropout": 0.5},
+    {"weight_decay": 3.0},
     {"learning_rate": 3e-4, "num_epochs": 30},
-    {"dropout": 0.2},
+    {"evidence_learning_rate": 0.02},
     {"pool_layers": (-1,)},
-    {"pool_stats": ("mean", "std", "max")},
 )
 """What ``finrm compare --nested`` lets each fold choose among, as changes to the preset "frozen"."""
 

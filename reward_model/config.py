@@ -121,9 +121,9 @@ FROZEN_PRESET: dict[str, Any] = {
     "pool_layers": "thirds",
     "learning_rate": 1e-3,
     "batch_size": 32,
-    "num_epochs": 15,
+    "num_epochs": 10,
     "weight_decay": 1.0,
-    "dropout": 0.5,
+    "dropout": 0.8,
     "evidence": True,
 }
 """The named preset "frozen": heads only, on standardised features of a frozen backbone."""

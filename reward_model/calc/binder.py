@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from reward_model.calc import words
 from reward_model.calc.annotated import AnnotatedText
 from reward_model.calc.binding import Binding, changed, compatible
+from reward_model.calc.book import Period
 from reward_model.calc.continued import continued
 from reward_model.calc.joined import LIST
 from reward_model.calc.lists import with_list
@@ -86,7 +87,7 @@ def bind(note: AnnotatedText) -> list[Binding]:
                 supposed_from=_supposed_from(note, start, end),
                 advice=advice,
                 long=words.LONG.search(note.text, start, end) is not None,
-                dated=len(note.periods_in(start, end)) > 0,
+                dated=_dated(note, start, end),
             )
             found += _bind_sentence(note, sentence, last)
         if inside:
@@ -118,6 +119,15 @@ def _nearby(inside: Sequence[Mention], last: Metric | None) -> tuple[Metric, ...
     if last is not None:
         metrics.setdefault(last.name, last)
     return tuple(metrics.values())[:MOST_NEARBY]
+
+
+def _dated(note: AnnotatedText, start: int, end: int) -> bool:
+    """Whether a sentence names a period other than the current one, bases of comparison aside."""
+    for mention in note.periods_in(start, end):
+        compared = words.BASE.search(note.text[max(start, mention.start - 3) : mention.start])
+        if note.period_of(mention) != Period(note.current) and not compared:
+            return True
+    return False
 
 
 def _supposed_from(note: AnnotatedText, start: int, end: int) -> int:

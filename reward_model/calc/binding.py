@@ -44,6 +44,7 @@ class Binding:
         came_from: it is where something moved from.
         basis: "期末" or "平均" where the words say which balance a ratio is on.
         years_back: the periods that a sum is over.
+        worded: its words are as firm as can be, whatever its unit.
     """
 
     figure: Figure
@@ -67,6 +68,7 @@ class Binding:
     came_from: bool = False
     basis: str = ""
     years_back: int = 0
+    worded: bool = False
 
 
 def changed(binding: Binding, **fields: object) -> Binding:
@@ -94,7 +96,7 @@ def compatible(binding: Binding) -> Binding:
     if metric is None or binding.other is not None or binding.role not in ("level", "delta"):
         return binding
     if figure.kind not in _KINDS[metric.kind]:
-        return changed(binding, role="", firm=False)
+        return changed(binding, role="", firm=False, worded=binding.firm and binding.role == "level")
     if figure.kind == "percent" and metric.kind == "multiple":
-        return changed(binding, firm=False)
+        return changed(binding, firm=False, worded=binding.firm)
     return binding

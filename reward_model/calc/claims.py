@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from typing import Any
 
 from reward_model.calc import judge, words
 from reward_model.calc.binding import Binding
 from reward_model.calc.expected import Expected, expected
-from reward_model.calc.findings import IN_POINTS, UNKNOWN, Finding, Sources
+from reward_model.calc.findings import UNKNOWN, Finding, Sources
 from reward_model.calc.judge import Fit
 from reward_model.calc.mistakes import MISTAKES, mistake_of
 from reward_model.calc.moves import LONGEST_MOVE
 from reward_model.calc.result import Claim, Severity
-from reward_model.calc.written import written
+from reward_model.calc.slips import SLIPS
+from reward_model.calc.written import NUMBER, written
 
 ROLE_NAMES = {
     "growth": "同比",
@@ -111,10 +111,12 @@ def _recomputed(sources: Sources, finding: Finding, value: Expected) -> str:
     binding, figure = finding.binding, finding.binding.figure
     number = value.middle if finding.verdict == "ok" else _point(sources, binding, value)
     sign = _keeps_sign(binding, value) if value.signed else number < 0
-    if finding.verdict == "wrong" and finding.reason == IN_POINTS:
-        shown = written(replace(figure, kind="percent"), number, keep_sign=sign)
-        return shown.replace("个百分点", "%").rstrip("ptcP点百分个").rstrip("%") + "%"
-    return written(figure, number, keep_sign=sign)
+    shown = written(figure, number, keep_sign=sign)
+    slip = SLIPS.get(finding.reason)
+    if slip is None:
+        return shown
+    match = NUMBER.match(shown)
+    return f"{match[0] if match else shown}{slip.unit}"
 
 
 def _point(sources: Sources, binding: Binding, value: Expected) -> float:
@@ -150,8 +152,8 @@ def _plain(value: float) -> float | int:
 
 
 def _mistake(sources: Sources, finding: Finding, value: Expected, fit: Fit) -> str | None:
-    if finding.reason == IN_POINTS:
-        return "pp_for_percent"
+    if finding.reason in SLIPS:
+        return SLIPS[finding.reason].mistake
     return mistake_of(finding.binding, value, fit.opposite, sources.rules, sources.book)
 
 

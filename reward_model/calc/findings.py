@@ -14,13 +14,13 @@ from reward_model.calc.judge import Fit
 from reward_model.calc.readings import another_reading
 from reward_model.calc.result import Verdict
 from reward_model.calc.rules import Rules
+from reward_model.calc.slips import meant
 
 UNKNOWN = "认不出是哪一项指标"
 NO_OPERANDS = "缺少可核对的数据"
 UNSURE = "口径不明确，与可得数据不符但不能断定"
 SUPPOSED = "假设、目标或外部基准，不核对"
 SEQUENTIAL = "环比需要季度或月度数据"
-IN_POINTS = "增长率以百分比计，百分点只用于比率之差"
 
 RANK = {"ok": 0, "rounding": 1, "wrong": 2}
 
@@ -88,10 +88,12 @@ def find(sources: Sources, index: int, binding: Binding) -> Finding:
     """The best explanation of the figure ``index``, whose words claim ``binding``."""
     if binding.figure.is_range:
         return Finding("unverifiable", binding, reason=NO_OPERANDS)
-    if binding.sequential and not binding.explicit and sources.facts is not None:
+    yearly = binding.period is None or not binding.period.part
+    if binding.sequential and yearly and sources.facts is not None:
         return Finding("unverifiable", binding, reason=SEQUENTIAL)
-    if binding.role == "growth_in_points":
-        return _in_points(sources, binding)
+    slip = _slip(sources, binding)
+    if slip is not None:
+        return slip
     calculated = _as_calculated(sources, index, binding)
     if calculated is not None:
         return calculated
@@ -155,13 +157,20 @@ def _as_calculated(sources: Sources, index: int, binding: Binding) -> Finding | 
     return replace(found, binding=changed(found.binding, figure=figure))
 
 
-def _in_points(sources: Sources, binding: Binding) -> Finding:
-    """An amount "up 14.37 percentage points" that grew by 14.37%: the unit is wrong and nothing else."""
-    grown = changed(binding, role="growth")
-    for value in expected(grown, sources.facts) if sources.facts is not None else ():
-        if judge.fit(binding.figure, value, binding.sign).verdict == "ok" and binding.firm:
-            return Finding("wrong", grown, value, Fit("wrong", 0.0), (value,), reason=IN_POINTS)
-    return Finding("unverifiable", binding, reason=UNSURE)
+def _slip(sources: Sources, binding: Binding) -> Finding | None:
+    """A figure whose number is right and whose unit is wrong; None if its unit is what it should be."""
+    if not binding.worded or binding.supposed:
+        return None
+    for slip, claim in meant(binding):
+        for value in expected(claim, sources.book):
+            fit = judge.fit(claim.figure, value, claim.sign)
+            if fit.verdict not in ("ok", "rounding"):
+                continue
+            if slip is None:
+                return Finding(fit.verdict, claim, value, fit, (value,))
+            shown = changed(claim, figure=binding.figure)
+            return Finding("wrong", shown, value, Fit("wrong", 0.0), (value,), reason=slip.reason)
+    return None
 
 
 def _from_text(sources: Sources, binding: Binding) -> list[Expected]:

@@ -20,7 +20,10 @@ MISTAKES = {
     "decimal": "小数点错位",
     "base_year": "与另一年度的数相符",
     "neighbouring_line": "与相邻项目的数相符",
-    "pp_for_percent": "百分点与百分比混用",
+    "pp_for_percent": "百分比写成百分点",
+    "percent_for_pp": "百分点写成百分比",
+    "percent_for_times": "倍写成百分比",
+    "times_for_percent": "百分比写成倍",
     "digit_swap": "数字换位",
     "stale_level": "把水平当作变动，或把变动当作水平",
 }

@@ -83,8 +83,8 @@ def _move(binding: Binding, here: Surroundings) -> _Move:
 def _points(binding: Binding, move: _Move) -> Binding:
     """个百分点: a difference of rates; of an amount, a growth in the wrong unit."""
     kind = binding.metric.kind if binding.metric else ""
-    if kind in ("money", "count") and move.changes and not move.rate:
-        return changed(binding, role="growth_in_points", firm=binding.firm)
+    if kind in ("money", "count") and (move.changes or binding.figure.signed) and not move.rate:
+        return changed(binding, role="growth_in_points", firm=False, worded=binding.firm)
     return changed(binding, role="delta", firm=binding.firm and kind in ("percent", ""))
 
 
@@ -123,7 +123,7 @@ def _level_or_delta(binding: Binding, here: Surroundings, move: _Move) -> Bindin
     multiple = figure.kind in ("multiple", "doublings") and kind not in ("multiple", "turns")
     if (move.changes and not move.at_level) or words.AMOUNT_NOUN.search(here.tail):
         if figure.kind == "percent":  # 毛利率提升2%: points are meant, or a rate of a rate
-            return changed(binding, role="delta", firm=False)
+            return changed(binding, role="delta", firm=False, worded=binding.firm)
         return changed(binding, role="more", sign=1) if multiple else changed(binding, role="delta")
     if multiple:
         return changed(binding, role="times", firm=False)
