@@ -159,6 +159,8 @@ def growth(book: Book, metric: Metric, period: Period, base: Period) -> Iterator
 
 def _compound(book: Book, metric: Metric, period: Period, base: Period | None) -> Iterator[Expected]:
     start = base or (book.periods[0] if book.periods else None)
+    if start is not None and base is None and period == start:
+        period = book.periods[-1]  # 2022-2024年 names the first year and means the last
     if start is None or start.year >= period.year:
         return
     years = period.year - start.year

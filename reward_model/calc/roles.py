@@ -83,7 +83,8 @@ def _move(binding: Binding, here: Surroundings) -> _Move:
 def _points(binding: Binding, move: _Move) -> Binding:
     """个百分点: a difference of rates; of an amount, a growth in the wrong unit."""
     kind = binding.metric.kind if binding.metric else ""
-    if kind in ("money", "count") and (move.changes or binding.figure.signed) and not move.rate:
+    signed = binding.figure.signed
+    if kind in ("money", "count") and (signed or (move.changes and not move.rate)):
         return changed(binding, role="growth_in_points", firm=False, worded=binding.firm)
     return changed(binding, role="delta", firm=binding.firm and kind in ("percent", ""))
 

@@ -34,7 +34,7 @@ DEDUCTED = re.compile("(?:扣除|剔除|扣减|减去)$")
 """Right before a metric's name: it is what is taken away."""
 DEDUCTS = re.compile("扣除|剔除|扣减")
 """Before a metric's name: something is taken away from it."""
-THAN = re.compile("(?:已|仍|就|约)*(?:超过|超|逾|不到|不足|突破)了?")
+THAN = re.compile("(?:已|仍|就|约|为|达|是)*(?:超过|超|逾|不到|不足|突破)了?")
 """Between a metric's name and its figure: a hedge, no comparison."""
 BEHIND_NOUN = re.compile(
     f"的(?!{words.RATE_NOUN.pattern}|增|降|减|升|涨|跌|水平|高位|低位|历史|基础|区间|局面)[\u4e00-\u9fff]"
@@ -93,7 +93,9 @@ def subject_of(note: AnnotatedText, here: Surroundings, last: Metric | None) -> 
         metric, firm = last, False
     firm = firm and _undisputed(note, here, metric)
     if mention is None and LOSS_NAMED.search(here.left) and (metric is None or metric.name not in PROFITS):
-        metric, firm = note.rules.metrics.get("净利润", metric), False
+        # 净亏损 names it; 亏损 alone may be another profit's.
+        metric = note.rules.metrics.get("净利润", metric)
+        firm = "净亏损" in here.left and not rest and _behind(note, figure) is None
     metric, firm = _in_full(note, here, metric, firm, last)
     if metric is not None and metric.name in PROFITS and LOSS.search(here.left) and not figure.signed:
         figure = replace(figure, loss=True)
@@ -184,7 +186,9 @@ def _deducted(here: Surroundings, metric: Metric | None) -> bool:
     mention = here.mention
     if mention is not None and DEDUCTED.search(here.left[: mention.start - here.start]):
         return False  # the metric itself is what is taken away
-    return DEDUCTS.search(here.left[: -len(here.tail) or None]) is not None
+    # Not in the name itself: 剔除合同负债后的资产负债率.
+    before = here.left if mention is None else here.left[: mention.start - here.start]
+    return DEDUCTS.search(before) is not None
 
 
 def _is_yardstick(note: AnnotatedText, here: Surroundings, mention: Mention) -> bool:
@@ -222,7 +226,8 @@ def _in_full(
         return (of, False) if of is not None else (metric, False)
     if figure.kind not in ("days", "turns", "multiple", "number"):
         return metric, firm
-    if "周转" not in left and not (carried and "周转" in carried.name):
+    carries = not here.inside and carried is not None and "周转" in carried.name
+    if not (carries or "周转" in metric.name or "周转" in (here.tail if here.inside else left)):
         return metric, firm
     kind = "天数" if figure.kind == "days" else "率"
     if "周转" in metric.name:

@@ -74,7 +74,8 @@ def _count(text: str, parts: Sequence[Binding], last: Figure) -> int | None:
     fitting = [count for count in range(2, len(parts) + 1) if _meets(last, parts[:count])]
     if fitting:
         return max(fitting)
-    named = all(part.tail != text[part.figure.start - 1 : part.figure.start] for part in parts)
+    # A part of 「分别为x、y」 stands behind a mark alone, but the list says what it is of.
+    named = all(part.firm or part.tail != text[part.figure.start - 1 : part.figure.start] for part in parts)
     return len(parts) if named else None
 
 
