@@ -40,13 +40,13 @@ class System:
 
 
 SYSTEMS = {
-    "ours": System("ours, torch, whole documents (as shipped)"),
+    "ours": System("ours, torch, whole documents, figures checked (as shipped)"),
     "ours-cut": System("ours, torch, cut", cut=True),
-    "ours-bf16": System("ours, torch bf16, whole documents", bf16=True),
+    "ours-bf16": System("ours, torch bf16, whole documents, figures checked", bf16=True),
     "ours-bf16-cut": System("ours, torch bf16, cut", cut=True, bf16=True),
-    "ours-onnx": System("ours, ONNX fp32, whole documents", onnx="none"),
+    "ours-onnx": System("ours, ONNX fp32, whole documents, figures checked", onnx="none"),
     "ours-onnx-cut": System("ours, ONNX fp32, cut", onnx="none", cut=True),
-    "ours-int8": System("ours, ONNX int8 weights, whole documents", onnx="int8"),
+    "ours-int8": System("ours, ONNX int8 weights, whole documents, figures checked", onnx="int8"),
     "ours-int8-cut": System("ours, ONNX int8 weights, cut", onnx="int8", cut=True),
     "hf": System("transformers pipeline, defaults", peer="hf"),
     "hf-tuned": System("transformers pipeline, tuned", peer="hf", tuned=True),

@@ -30,7 +30,7 @@ from reward_model.windows import Windows, split_windows
 
 WINDOW_TOKENS = 8192
 """Tokens (padding included) that the backbone reads at a time; bounds memory, not what is read."""
-CPU_WINDOW_TOKENS = {"training": 2048, "scoring": 1024}
+CPU_WINDOW_TOKENS = 2048
 """The same on a CPU, where more falls out of the cache: 8,192 take a quarter longer."""
 
 
@@ -385,9 +385,7 @@ class FinancialRewardModel(PreTrainedModel):
 
 
 def _window_tokens(device: torch.device) -> int:
-    if device.type != "cpu":
-        return WINDOW_TOKENS
-    return CPU_WINDOW_TOKENS["training" if torch.is_grad_enabled() else "scoring"]
+    return CPU_WINDOW_TOKENS if device.type == "cpu" else WINDOW_TOKENS
 
 
 def _token_batches(order: Tensor, lengths: Tensor, budget: int) -> list[Tensor]:
