@@ -75,10 +75,10 @@ def test_each_layer_of_settings_overrides_those_below(
     base = {**config, "batch_size": 3, "num_epochs": 9, "dropout": 0.3}
     assert settings_from(base, {}).batch_size == 3
     preset = settings_from(base, {}, preset="frozen")
-    assert (preset.batch_size, preset.num_epochs, preset.freeze_backbone) == (32, 15, True)
+    assert (preset.batch_size, preset.num_epochs, preset.freeze_backbone) == (32, 10, True)
     assert settings_from(base, {}, preset="guide").batch_size == 3
     filed = settings_from(base, {}, file=str(file), preset="frozen")
-    assert (filed.batch_size, filed.num_epochs, filed.seed) == (7, 15, 1)
+    assert (filed.batch_size, filed.num_epochs, filed.seed) == (7, 10, 1)
     monkeypatch.setenv("FINRM_BATCH_SIZE", "8")
     monkeypatch.setenv("FINRM_SEED", "2")
     from_environment = settings_from(base, {}, file=str(file), preset="frozen")
