@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Any
 
 from reward_model.calc.check import check_text
@@ -13,8 +12,7 @@ from reward_model.calc.rules import Rules
 from reward_model.errors import InputError
 from reward_model.intake import Request, Write, error_line
 from reward_model.jsonl import one_line
-from reward_model.reading import facts_from_text
-from reward_model.schema import FactSheet
+from reward_model.reading import facts_in_prompt
 
 NOT_CHINESE = (
     "中文字符不足三成，而本核对只读中文报告，多数数字可能无法核验 "
@@ -42,11 +40,6 @@ class Checked:
     wrong_figures: int
 
 
-@lru_cache(maxsize=4)  # both sides of a pair share a prompt, and all files the one that is given for all
-def _table_in(prompt: str) -> FactSheet | None:
-    return facts_from_text(prompt)
-
-
 def _hardly_chinese(text: str) -> bool:
     sample = text[:_SAMPLE]
     letters = sum(map(str.isalpha, sample))
@@ -61,7 +54,7 @@ def check_line(request: Request, rules: Rules | None = None) -> dict[str, Any]:
     Raises:
         InputError: if its facts can't be used.
     """
-    facts = request.facts or (_table_in(request.prompt) if request.prompt else None)
+    facts = request.facts or (facts_in_prompt(request.prompt) if request.prompt else None)
     line = {"id": request.id, **check_text(request.text, facts, rules).to_dict()}
     summary = line["summary"]
     if (

@@ -11,6 +11,7 @@ import numpy as np
 
 from reward_model.config import TrainConfig
 from reward_model.evaluation import Evaluation, System, baseline_systems, join_folds
+from reward_model.evidence import evidence_rows
 from reward_model.rubric import Rubric
 from reward_model.samples import GradedText, leave_one_out
 
@@ -83,7 +84,12 @@ def compare(
         for change in options
     ]
     tell("计算特征（按内容缓存） ...")
-    inputs = [candidate.inputs(texts) for candidate in candidates]
+    # Once: what the checker finds is the same under all options.
+    evidence = None
+    if any(candidate.settings.evidence for candidate in candidates):
+        tell("核对数字（有报表、仅正文两种口径） ...")
+        evidence = evidence_rows(texts, progress)
+    inputs = [candidate.inputs(texts, evidence) for candidate in candidates]
     row_of = {id(text): row for row, text in enumerate(texts)}
     parts = []
     chosen: dict[str, Mapping[str, Any]] = {}

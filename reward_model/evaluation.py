@@ -331,10 +331,15 @@ def evaluate_model(
         rows = dict(evidence_rows(texts))
         if all(find_facts(text.facts, text.prompt) is None for text in texts):
             del rows["facts"]
-    models = []
-    for regime, evidence in rows.items():
-        logits, coverage = scorer.logits(words, prompts, progress, evidence)
-        models.append(System(regime, {"zh": "模型", "en": "model"}, scorer.calibrated(logits, regime)))
+    features, coverage = scorer.features(words, prompts, progress)  # the same under each regime
+    models = [
+        System(
+            regime,
+            {"zh": "模型", "en": "model"},
+            scorer.calibrated(scorer.classify(features, evidence), regime),
+        )
+        for regime, evidence in rows.items()
+    ]
     if cut := sum(share < 1 for share in coverage):
         warnings.append(
             f"{cut} 篇超过 max_length，只读了开头 ({cut} texts were longer than max_length and read in part)"

@@ -15,7 +15,7 @@ from reward_model.calc.check import check_text
 from reward_model.calc.evidence import FEATURES, VERSION, evidence_vector
 from reward_model.calc.result import CheckResult
 from reward_model.errors import InputError
-from reward_model.reading import facts_from_text
+from reward_model.reading import facts_in_prompt
 from reward_model.samples import GradedText
 from reward_model.schema import FactSheet
 
@@ -42,7 +42,7 @@ def find_facts(facts: FactSheet | None, prompt: str | None) -> FactSheet | None:
     if facts is not None or not prompt:
         return facts
     try:
-        return facts_from_text(prompt)
+        return facts_in_prompt(prompt)
     except InputError:
         return None
 

@@ -77,13 +77,20 @@ class FrozenFeatures:
             progress=self.progress,
         )
 
-    def inputs(self, texts: Sequence[GradedText]) -> dict[str, torch.Tensor]:
-        """What the heads read of ``texts`` under each regime, [N, F + E + 1]; [N, F] without evidence."""
+    def inputs(
+        self, texts: Sequence[GradedText], evidence: Mapping[str, np.ndarray] | None = None
+    ) -> dict[str, torch.Tensor]:
+        """What the heads read of ``texts`` under each regime, [N, F + E + 1]; [N, F] without evidence.
+
+        ``evidence`` is :func:`reward_model.evidence.evidence_rows` of the texts, where the caller has it.
+        """
         features = self.features(texts)
         if not self.settings.evidence:
             return {"off": features}
-        self.tell("核对数字（有报表、仅正文两种口径） ...")
-        rows = evidence_rows(texts, self.progress)
+        rows = evidence
+        if rows is None:
+            self.tell("核对数字（有报表、仅正文两种口径） ...")
+            rows = evidence_rows(texts, self.progress)
         return {regime: torch.cat([features, torch.from_numpy(rows[regime])], dim=1) for regime in rows}
 
     def fit(

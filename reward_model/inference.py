@@ -7,7 +7,8 @@ print(scorer.score(open("report.md", encoding="utf-8").read()).scores)
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from importlib import resources
 from pathlib import Path
@@ -24,6 +25,8 @@ from reward_model.stats.calibration import apply_temperatures
 from reward_model.stats.metrics import expected_scores, predicted_levels
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from reward_model.calc.result import CheckResult
     from reward_model.modeldir import LoadedModel
 
@@ -228,10 +231,12 @@ class BaseScorer(ABC):
     ) -> list[tuple[str, CheckResult | None, list[float]]]:
         """(regime, what the checker found, its row of evidence) of each text."""
         found = []
+        runs = check and bool(self.regimes)
         for index, text in enumerate(texts):
             sheet = facts[index] if facts is not None else None
-            sheet = find_facts(sheet, prompts[index] if prompts is not None else None)
-            regime = regime_of(sheet, check and bool(self.regimes))
+            if runs:
+                sheet = find_facts(sheet, prompts[index] if prompts is not None else None)
+            regime = regime_of(sheet, runs)
             result = checked(text, sheet, regime)
             found.append((regime, result, [*vector(result), float(result is not None)]))
         return found
@@ -385,15 +390,26 @@ class RewardScorer(BaseScorer):
         Raises:
             ResourceError: if the device runs out of memory.
         """
-        import torch
+        features, coverage = self.features(texts, prompts, progress)
+        return self.classify(features, evidence), coverage
 
+    def features(
+        self,
+        texts: Sequence[str],
+        prompts: Sequence[str | None] | None = None,
+        progress: Callable[[int, int], None] | None = None,
+    ) -> tuple[Tensor, list[float]]:
+        """Pooled features [N, F] and the share of each text that was read: what takes the time.
+
+        Raises:
+            ResourceError: if the device runs out of memory.
+        """
         from reward_model.dataset_multidim import encode_texts
         from reward_model.features import compute_features
-        from reward_model.heads import classify_inputs
 
         model, tokenizer = self.loaded.model, self.loaded.tokenizer
         ids, coverage = encode_texts(tokenizer, self._inputs(texts, prompts), self.max_length)
-        try:
+        with self._memory():
             features = compute_features(
                 model,
                 ids,
@@ -402,13 +418,32 @@ class RewardScorer(BaseScorer):
                 batch_tokens=self.batch_tokens,
                 progress=progress,
             )
-            rows = torch.zeros(len(texts), 0) if evidence is None else torch.from_numpy(evidence)
-            logits = classify_inputs(model, torch.cat([features.cpu(), rows], dim=1))
+        return features, coverage
+
+    def classify(self, features: Tensor, evidence: np.ndarray | None = None) -> np.ndarray:
+        """Raw logits [N, D, K] of features; ``evidence`` as for :meth:`logits`.
+
+        Raises:
+            ResourceError: if the device runs out of memory.
+        """
+        import torch
+
+        from reward_model.heads import classify_inputs
+
+        rows = torch.zeros(len(features), 0) if evidence is None else torch.from_numpy(evidence)
+        with self._memory():
+            return classify_inputs(self.loaded.model, torch.cat([features.cpu(), rows], dim=1))
+
+    @contextmanager
+    def _memory(self) -> Iterator[None]:
+        import torch
+
+        try:
+            yield
         except torch.OutOfMemoryError:
             raise ResourceError(
                 f"device {self.device}: out of memory; use another device, or smaller batch_tokens"
             ) from None
-        return logits, coverage
 
 
 def _sheet(value: Any) -> FactSheet | None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import codecs
 import re
 import sys
+from functools import lru_cache
 from pathlib import Path
 from typing import BinaryIO
 
@@ -105,6 +106,16 @@ def read_facts(path: str | Path) -> FactSheet:
         return markdown_facts(_text(_read(path, name, MAX_TEXT_BYTES), name), name)
     require_file(path, "fact sheet")
     raise InputError(f"{name}: is no fact sheet that can be read; give .json, .xlsx, .csv or .md")
+
+
+@lru_cache(maxsize=4)  # both sides of a pair share a prompt, and all files the one that is given for all
+def facts_in_prompt(prompt: str) -> FactSheet | None:
+    """The first fact table in what a report was written to, or None.
+
+    Raises:
+        InputError: if the table can't be used.
+    """
+    return facts_from_text(prompt)
 
 
 def _json_facts(text: str, name: str) -> FactSheet:
