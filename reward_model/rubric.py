@@ -202,6 +202,40 @@ class Degradation(_Strict):
     description: Annotated[str, Field(max_length=4000)] = ""
 
 
+Level = Annotated[int, Field(strict=True, ge=0, le=100)]
+
+
+class FigureLevels(_Strict):
+    """The level of ``dimension`` by how many figures of a text are wrong, as its anchors say."""
+
+    dimension: str
+    minor: Level
+    """No figure is wrong; some have a wrong unit."""
+    wrong: Annotated[dict[Annotated[int, Field(ge=1)], Level], Field(min_length=1, max_length=100)]
+    """From so many wrong figures on, this level."""
+    most: Level
+    """More than half of the figures that can be checked are wrong."""
+
+    def level(self, wrong: int, slips: int, checked: int) -> int | None:
+        """The level with ``wrong`` of ``checked`` figures and ``slips`` wrong units; None without errors."""
+        if 2 * wrong > checked:
+            return self.most
+        reached = [count for count in self.wrong if count <= wrong]
+        if reached:
+            return self.wrong[max(reached)]
+        return self.minor if slips or wrong else None
+
+
+class KnownEdits(_Strict):
+    """The levels that a text falls to, at best, by what is done to it by code."""
+
+    figures: FigureLevels | None = None
+    shuffled: dict[str, Level] = Field(default_factory=dict)
+    """All its sentences in another order: level a dimension; what isn't named is not known."""
+    first_quarter: dict[str, Level] = Field(default_factory=dict)
+    """Its first quarter alone."""
+
+
 class Rubric(_Strict):
     """What a text is graded on. All dimensions have the same number of levels."""
 
@@ -211,6 +245,7 @@ class Rubric(_Strict):
     degradations: Annotated[tuple[Degradation, ...], Field(max_length=200)] = ()
     quality_focuses: Annotated[tuple[Title, ...], Field(max_length=200)] = ()
     severities: Annotated[tuple[Title, ...], Field(max_length=200)] = ()
+    known_edits: KnownEdits | None = None
 
     @model_validator(mode="after")
     def _consistent(self) -> Rubric:
@@ -225,7 +260,21 @@ class Rubric(_Strict):
                 raise ValueError(
                     f"degradation {shown(degradation.name)} targets {shown(degradation.target)}, no dimension"
                 )
+        for field, dimension, level in self._edit_levels():
+            if dimension not in self.names:
+                raise ValueError(f"known_edits.{field} names {shown(dimension)}, no dimension")
+            if level >= self.num_classes:
+                raise ValueError(f"known_edits.{field} leads to level {level}, above {self.num_classes - 1}")
         return self
+
+    def _edit_levels(self) -> Iterator[tuple[str, str, int]]:
+        edits = self.known_edits or KnownEdits()
+        if edits.figures is not None:
+            for level in (edits.figures.minor, *edits.figures.wrong.values(), edits.figures.most):
+                yield "figures", edits.figures.dimension, level
+        for field, levels in (("shuffled", edits.shuffled), ("first_quarter", edits.first_quarter)):
+            for dimension, level in levels.items():
+                yield field, dimension, level
 
     @property
     def names(self) -> tuple[str, ...]:

@@ -1,0 +1,97 @@
+"""More training texts out of the same ones: known edits, with the levels that the rubric gives to them.
+
+A text keeps its level where an edit says nothing about a dimension only if the edit changes nothing at all
+there (padding); otherwise the dimension is left out of the loss.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+
+from reward_model.calc.check import check_text
+from reward_model.degrade import passages, phrases
+from reward_model.degrade.figures import corrupt_figures
+from reward_model.evidence import find_facts
+from reward_model.rubric import FigureLevels, KnownEdits, Rubric
+from reward_model.samples import IGNORED, GradedText
+
+FEWEST_FIGURES = 8
+"""A text with fewer checked figures has no room for errors of every level."""
+CUT = 0.25
+PADDINGS = ("keywords", "praise", "plea", "repetition", "blank")
+
+
+def pad(text: str, kind: str, seed: int) -> str:
+    """``text`` longer by one of :data:`PADDINGS`, and no better."""
+    rng = random.Random(f"pad:{kind}:{seed}")
+    if kind == "repetition":
+        return passages.repeat_sentences(text, rng.choice((0.2, 0.5, 1.0)), seed)
+    if kind == "blank":
+        return passages.blank_lines(text, seed)
+    pool = {"keywords": phrases.KEYWORDS, "praise": phrases.PRAISE, "plea": phrases.PLEAS}[kind]
+    return passages.insert_phrases(text, rng.sample(pool, rng.randint(1, len(pool))), seed)
+
+
+def augmented(texts: Sequence[GradedText], rubric: Rubric, *, seed: int = 0) -> list[tuple[int, GradedText]]:
+    """(row of the text it was made from, text) for every text made from ``texts``.
+
+    Edited texts belong to their original's group and to no pair. Which edits there are, and the levels they
+    lead to, is the rubric's ``known_edits``; without them there is padding only.
+    """
+    return [
+        (row, made)
+        for row, text in enumerate(texts)
+        for made in _made_from(text, rubric, random.Random(f"{seed}:{text.text}").randrange(2**31))
+    ]
+
+
+def _made_from(text: GradedText, rubric: Rubric, seed: int) -> Iterator[GradedText]:
+    known = rubric.known_edits or KnownEdits()
+    if known.figures is not None:
+        yield from _with_wrong_figures(text, rubric, known.figures, seed)
+    for name, levels in (("shuffled", known.shuffled), ("cut", known.first_quarter)):
+        # Of a poor text, out of order or cut short, nobody knows how much poorer it is.
+        if levels and text.side != "rejected":
+            edited = (
+                passages.shuffle_sentences(text.text, seed)
+                if name == "shuffled"
+                else passages.first_part(text.text, CUT)
+            )
+            labels = tuple(
+                min(label, levels[dim]) if dim in levels and label != IGNORED else IGNORED
+                for dim, label in zip(rubric.names, text.labels, strict=True)
+            )
+            yield _variant(text, name, edited, labels)
+    kind = random.Random(f"kind:{seed}").choice(PADDINGS)
+    yield _variant(text, kind, pad(text.text, kind, seed), text.labels)
+
+
+def _with_wrong_figures(
+    text: GradedText, rubric: Rubric, levels: FigureLevels, seed: int
+) -> Iterator[GradedText]:
+    """Texts with wrong figures made from one that has none."""
+    at = rubric.names.index(levels.dimension)
+    facts = find_facts(text.facts, text.prompt)
+    if facts is None or text.labels[at] != rubric.num_classes - 1:
+        return
+    found = check_text(text.text, facts)
+    if found.wrong or found.summary.checked < FEWEST_FIGURES:
+        return
+    rng = random.Random(f"figures:{seed}")
+    few, many = rng.randint(1, 2), rng.randint(3, max(3, found.summary.checked // 2))
+    most = min(found.summary.checked, round(found.summary.checked * rng.uniform(0.55, 0.9)))
+    for wrong, slips in ((0, rng.randint(1, 2)), (few, 0), (many, 0), (most, 0)):
+        made = corrupt_figures(text.text, facts, wrong=wrong, slips=slips, seed=seed)
+        count = sum(edit.kind != "unit" for edit in made.edits)
+        if not made.edits:
+            continue
+        level = levels.level(count, len(made.edits) - count, made.checked)
+        assert level is not None  # there are edits
+        labels = tuple(level if index == at else IGNORED for index in range(len(text.labels)))
+        yield _variant(text, f"figures{count}+{len(made.edits) - count}", made.text, labels)
+
+
+def _variant(text: GradedText, name: str, edited: str, labels: tuple[int, ...]) -> GradedText:
+    return replace(text, id=f"{text.id}~{name}", text=edited, labels=labels, pair=None, side=None)
