@@ -112,7 +112,7 @@ def compare(
     models, others = joined[: len(inputs[0])], joined[len(inputs[0]) :]
     evaluation = Evaluation(texts, rubric, seed=settings.seed)
     result = evaluation.result(models[0], others)
-    result["regimes"] = evaluation.regimes(models, others)
+    result["regimes"] = evaluation.regimes(models, others, result)
     result["split"] = f"leave one {by} out"
     result["folds"] = {value: len(held) for value, _, held in folds}
     result["seed"] = settings.seed
