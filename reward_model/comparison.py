@@ -117,6 +117,7 @@ def compare(
     result["folds"] = {value: len(held) for value, _, held in folds}
     result["seed"] = settings.seed
     result["evidence"] = models[0].name
+    result["soft_labels"] = settings.soft_labels
     if len(options) > 1:
         result["chosen"] = {value: dict(change) for value, change in chosen.items()}
     result["warnings"] = []
@@ -138,21 +139,23 @@ def _choose(
     """The candidate with the highest mean QWK in cross-validation over ``texts``; of equal ones the first."""
     if len(candidates) == 1:
         return 0
-    from reward_model.assembly import label_tensor
-    from reward_model.frozen import stack_regimes
+    from reward_model.assembly import label_tensor, soft_label_tensor
+    from reward_model.frozen import repeat_soft, stack_regimes
     from reward_model.trainer import level_figures
 
     groups = [text.group for text in texts]
     scores = []
     for candidate, given in zip(candidates, inputs, strict=True):
         stacked, labels = stack_regimes(given, label_tensor(texts))
-        logits = candidate.cross_fitted(stacked, labels, groups * len(given), INNER_FOLDS)
+        soft = repeat_soft(soft_label_tensor(texts, candidate.settings), len(given))
+        logits = candidate.cross_fitted(stacked, labels, groups * len(given), INNER_FOLDS, soft)
         found = level_figures(logits, labels.numpy(), rubric.names)
         scores.append(float(np.mean([found.get(f"qwk_{name}", 0.0) for name in rubric.names])))
     return int(np.argmax(scores))
 
 
 def _shuffled(texts: Sequence[GradedText], seed: int) -> list[GradedText]:
-    labels = [text.labels for text in texts]
-    random.Random(seed).shuffle(labels)
-    return [replace(text, labels=label) for text, label in zip(texts, labels, strict=True)]
+    # Votes go with their labels: left where they were, they would tell what shuffling is to hide.
+    given = [(text.labels, text.votes) for text in texts]
+    random.Random(seed).shuffle(given)
+    return [replace(t, labels=labels, votes=votes) for t, (labels, votes) in zip(texts, given, strict=True)]

@@ -68,8 +68,9 @@ class TrainConfig(BaseModel):
     freeze_backbone: bool = False
     """Train the heads only, on features computed once."""
     evidence: bool = False
-    """Give the heads what the calculation checker finds (heads on a frozen backbone only): every text is
-    learned from with its facts, without them, and with the checker off."""
+    """Give the heads what the calculation checker finds: texts are learned from with their facts, without
+    them, and with the checker off (each text in all three ways with freeze_backbone, else in one of them,
+    drawn anew each epoch)."""
     evidence_learning_rate: Annotated[float, Field(gt=0)] = 0.05
     """Learning rate of the weights of the evidence, which start at zero."""
     head_learning_rate: Annotated[float, Field(gt=0)] | None = None
@@ -82,6 +83,9 @@ class TrainConfig(BaseModel):
     """Put texts of like length into a batch: less padding, batches less mixed."""
     class_weights: Literal["balanced"] | tuple[Weight, ...] | tuple[tuple[Weight, ...], ...] | None = None
     """Weights of the levels in the loss, [K] or [D, K]; "balanced" takes them from the training labels."""
+    soft_labels: bool = False
+    """Learn the spread of the judges' votes (scores.judgements of a pair) where there are any, else the
+    label."""
     seed: Annotated[int, Field(ge=0, lt=2**32)] = 42
     val_fraction: Annotated[float, Field(ge=0, lt=1)] = 0.2
     """Share of the groups held out for validation where no validation file is given. 0 trains on everything

@@ -9,7 +9,13 @@ from contextlib import contextmanager
 import numpy as np
 import torch
 
-from reward_model.assembly import label_tensor, model_config, require_known_ids, tell_cut
+from reward_model.assembly import (
+    label_tensor,
+    model_config,
+    require_known_ids,
+    soft_label_tensor,
+    tell_cut,
+)
 from reward_model.backbone import BaseReference, load_backbone, load_base_config, load_tokenizer
 from reward_model.config import TrainConfig
 from reward_model.dataset_multidim import encode_texts, model_input, token_cache
@@ -99,16 +105,20 @@ class FrozenFeatures:
         labels: torch.Tensor,
         validation: tuple[torch.Tensor, torch.Tensor] | None = None,
         *,
+        soft: torch.Tensor | None = None,
         quiet: bool = True,
     ) -> MultiDimRewardTrainer:
-        """Train fresh heads; the trainer's ``model`` holds the best epoch's."""
+        """Train fresh heads; the trainer's ``model`` holds the best epoch's.
+
+        ``soft`` is [N, D, K], what the heads learn instead of ``labels``.
+        """
         heads = new_heads(self.model.config, inputs, self.settings.seed)
         with tempfile.TemporaryDirectory() as scratch, one_thread():
             trainer = MultiDimRewardTrainer(
                 heads,
                 self.settings,
                 self.rubric.names,
-                train_dataset=FeatureDataset(inputs, labels, heads.feature_width),
+                train_dataset=FeatureDataset(inputs, labels, heads.feature_width, soft),
                 eval_dataset=FeatureDataset(*validation, heads.feature_width) if validation else None,
                 data_collator=collate_features,
                 output_dir=scratch,
@@ -118,15 +128,29 @@ class FrozenFeatures:
         return trainer
 
     def cross_fitted(
-        self, features: torch.Tensor, labels: torch.Tensor, groups: Sequence[str], n_folds: int
+        self,
+        features: torch.Tensor,
+        labels: torch.Tensor,
+        groups: Sequence[str],
+        n_folds: int,
+        soft: torch.Tensor | None = None,
     ) -> np.ndarray:
         """Logits [N, D, K] of heads that had not seen the text's group."""
         return cross_fitted_logits(
-            lambda x, y: self.fit(x, y).model.cpu(), features, labels, groups, n_folds=n_folds
+            lambda x, y, p: self.fit(x, y, soft=p).model.cpu(),
+            features,
+            labels,
+            groups,
+            soft=soft,
+            n_folds=n_folds,
         )
 
     def calibrate(
-        self, inputs: Mapping[str, torch.Tensor], labels: torch.Tensor, groups: Sequence[str]
+        self,
+        inputs: Mapping[str, torch.Tensor],
+        labels: torch.Tensor,
+        groups: Sequence[str],
+        soft: torch.Tensor | None = None,
     ) -> tuple[dict[str, np.ndarray], str]:
         """Temperatures [D] a regime, fitted on logits of heads that had not seen the text's group; 1 with one
         group."""
@@ -134,7 +158,8 @@ class FrozenFeatures:
             ones = np.ones(labels.shape[1])
             return dict.fromkeys(inputs, ones), "not fitted, as all texts belong to one group"
         stacked, repeated = stack_regimes(inputs, labels)
-        logits = self.cross_fitted(stacked, repeated, list(groups) * len(inputs), CALIBRATION_FOLDS)
+        names, targets = list(groups) * len(inputs), repeat_soft(soft, len(inputs))
+        logits = self.cross_fitted(stacked, repeated, names, CALIBRATION_FOLDS, targets)
         parts = np.split(logits, len(inputs))
         how = f"cross-fitted on the training texts in {CALIBRATION_FOLDS} folds by group"
         known = labels.numpy()
@@ -147,6 +172,11 @@ def stack_regimes(
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Every text under every regime, one regime after the other, and its labels as often."""
     return torch.cat(list(inputs.values())), labels.repeat(len(inputs), 1)
+
+
+def repeat_soft(soft: torch.Tensor | None, times: int) -> torch.Tensor | None:
+    """The soft labels of what :func:`stack_regimes` stacks."""
+    return None if soft is None else soft.repeat(times, 1, 1)
 
 
 def rows_of(inputs: Mapping[str, torch.Tensor], rows: Sequence[int]) -> dict[str, torch.Tensor]:
@@ -175,9 +205,9 @@ def fold_probabilities(
     held: Mapping[str, torch.Tensor],
 ) -> dict[str, np.ndarray]:
     """Calibrated probabilities [M, D, K] of ``held`` under each regime, by heads fitted on ``texts``."""
-    labels = label_tensor(texts)
-    heads = frozen.fit(*stack_regimes(inputs, labels)).model
-    temperatures, _ = frozen.calibrate(inputs, labels, [text.group for text in texts])
+    labels, soft = label_tensor(texts), soft_label_tensor(texts, frozen.settings)
+    heads = frozen.fit(*stack_regimes(inputs, labels), soft=repeat_soft(soft, len(inputs))).model
+    temperatures, _ = frozen.calibrate(inputs, labels, [text.group for text in texts], soft)
     return {
         regime: apply_temperatures(classify_inputs(heads, matrix), temperatures[regime])
         for regime, matrix in held.items()

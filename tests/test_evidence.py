@@ -174,9 +174,3 @@ def test_a_model_without_the_regimes_calibration_is_refused(bases: dict[str, Pat
         path.write_text(json.dumps({**value, "regimes": broken}), encoding="utf-8")
         with pytest.raises(InputError, match=r"calibration\.json"):
             load_model(folder)
-
-
-def test_evidence_needs_a_frozen_backbone(tmp_path: Path) -> None:
-    settings = settings_from({"output_dir": str(tmp_path), "evidence": True}, {})
-    with pytest.raises(InputError, match="evidence: is for heads on a frozen backbone"):
-        train(settings, train_texts=[graded(RIGHT, n=n) for n in range(4)])
