@@ -7,10 +7,11 @@ there (padding); otherwise the dimension is left out of the loss.
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import replace
 
 from reward_model.calc.check import check_text
+from reward_model.config import EDIT_KINDS
 from reward_model.degrade import passages, phrases
 from reward_model.degrade.figures import corrupt_figures
 from reward_model.evidence import find_facts
@@ -34,26 +35,28 @@ def pad(text: str, kind: str, seed: int) -> str:
     return passages.insert_phrases(text, rng.sample(pool, rng.randint(1, len(pool))), seed)
 
 
-def augmented(texts: Sequence[GradedText], rubric: Rubric, *, seed: int = 0) -> list[tuple[int, GradedText]]:
-    """(row of the text it was made from, text) for every text made from ``texts``.
+def augmented(
+    texts: Sequence[GradedText], rubric: Rubric, kinds: Collection[str] = EDIT_KINDS, *, seed: int = 0
+) -> list[GradedText]:
+    """The texts made from ``texts`` by edits of ``kinds``, of :data:`reward_model.config.EDIT_KINDS`.
 
-    Edited texts belong to their original's group and to no pair. Which edits there are, and the levels they
-    lead to, is the rubric's ``known_edits``; without them there is padding only.
+    Edited texts belong to their original's group and to no pair, and say what they were made from. The levels
+    that edits lead to are the rubric's ``known_edits``; what it does not name is not made.
     """
     return [
-        (row, made)
-        for row, text in enumerate(texts)
-        for made in _made_from(text, rubric, random.Random(f"{seed}:{text.text}").randrange(2**31))
+        made
+        for text in texts
+        for made in _made_from(text, rubric, kinds, random.Random(f"{seed}:{text.text}").randrange(2**31))
     ]
 
 
-def _made_from(text: GradedText, rubric: Rubric, seed: int) -> Iterator[GradedText]:
+def _made_from(text: GradedText, rubric: Rubric, kinds: Collection[str], seed: int) -> Iterator[GradedText]:
     known = rubric.known_edits or KnownEdits()
-    if known.figures is not None:
+    if known.figures is not None and "figures" in kinds:
         yield from _with_wrong_figures(text, rubric, known.figures, seed)
     for name, levels in (("shuffled", known.shuffled), ("cut", known.first_quarter)):
         # Of a poor text, out of order or cut short, nobody knows how much poorer it is.
-        if levels and text.side != "rejected":
+        if name in kinds and levels and text.side != "rejected":
             edited = (
                 passages.shuffle_sentences(text.text, seed)
                 if name == "shuffled"
@@ -64,8 +67,9 @@ def _made_from(text: GradedText, rubric: Rubric, seed: int) -> Iterator[GradedTe
                 for dim, label in zip(rubric.names, text.labels, strict=True)
             )
             yield _variant(text, name, edited, labels)
-    kind = random.Random(f"kind:{seed}").choice(PADDINGS)
-    yield _variant(text, kind, pad(text.text, kind, seed), text.labels)
+    if "padding" in kinds:
+        kind = random.Random(f"kind:{seed}").choice(PADDINGS)
+        yield _variant(text, kind, pad(text.text, kind, seed), text.labels)
 
 
 def _with_wrong_figures(
@@ -94,4 +98,13 @@ def _with_wrong_figures(
 
 
 def _variant(text: GradedText, name: str, edited: str, labels: tuple[int, ...]) -> GradedText:
-    return replace(text, id=f"{text.id}~{name}", text=edited, labels=labels, pair=None, side=None)
+    return replace(
+        text,
+        id=f"{text.id}~{name}",
+        text=edited,
+        labels=labels,
+        pair=None,
+        side=None,
+        votes=text.votes if labels == text.labels else None,
+        made_from=text.id,
+    )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import (
     BaseModel,
@@ -27,6 +27,8 @@ BEST_MODEL = "best_model.pt"
 ENV_PREFIX = "FINRM_"
 Pooling = Literal["last", "mean", "cls"]
 PoolStat = Literal["mean", "std", "max"]
+EditKind = Literal["figures", "shuffled", "cut", "padding"]
+EDIT_KINDS: tuple[EditKind, ...] = get_args(EditKind)
 Weight = Annotated[float, Field(ge=0)]
 
 
@@ -81,6 +83,9 @@ class TrainConfig(BaseModel):
     """Tokens that neighbouring windows share when a text is longer than the backbone's positions."""
     group_by_length: bool = False
     """Put texts of like length into a batch: less padding, batches less mixed."""
+    augment: tuple[EditKind, ...] = ()
+    """Learn from texts made of the training texts by known edits too: "figures" made wrong, sentences
+    "shuffled", texts "cut" to a quarter, "padding". Their levels are the rubric's ``known_edits``."""
     class_weights: Literal["balanced"] | tuple[Weight, ...] | tuple[tuple[Weight, ...], ...] | None = None
     """Weights of the levels in the loss, [K] or [D, K]; "balanced" takes them from the training labels."""
     soft_labels: bool = False

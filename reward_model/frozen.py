@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 import numpy as np
@@ -151,9 +151,13 @@ class FrozenFeatures:
         labels: torch.Tensor,
         groups: Sequence[str],
         soft: torch.Tensor | None = None,
+        counted: Sequence[bool] | None = None,
     ) -> tuple[dict[str, np.ndarray], str]:
         """Temperatures [D] a regime, fitted on logits of heads that had not seen the text's group; 1 with one
-        group."""
+        group.
+
+        Where ``counted`` is false, a text is only learned from: it was made by code, from a graded one.
+        """
         if len(set(groups)) < 2:
             ones = np.ones(labels.shape[1])
             return dict.fromkeys(inputs, ones), "not fitted, as all texts belong to one group"
@@ -162,8 +166,11 @@ class FrozenFeatures:
         logits = self.cross_fitted(stacked, repeated, names, CALIBRATION_FOLDS, targets)
         parts = np.split(logits, len(inputs))
         how = f"cross-fitted on the training texts in {CALIBRATION_FOLDS} folds by group"
-        known = labels.numpy()
-        found = {regime: fit_temperatures(part, known) for regime, part in zip(inputs, parts, strict=True)}
+        rows = np.flatnonzero(np.ones(len(labels)) if counted is None else counted)
+        known = labels.numpy()[rows]
+        found = {
+            regime: fit_temperatures(part[rows], known) for regime, part in zip(inputs, parts, strict=True)
+        }
         return found, how
 
 
@@ -177,6 +184,11 @@ def stack_regimes(
 def repeat_soft(soft: torch.Tensor | None, times: int) -> torch.Tensor | None:
     """The soft labels of what :func:`stack_regimes` stacks."""
     return None if soft is None else soft.repeat(times, 1, 1)
+
+
+def were_graded(texts: Sequence[GradedText]) -> list[bool]:
+    """Whether each text was graded, not made from one that was."""
+    return [text.made_from is None for text in texts]
 
 
 def rows_of(inputs: Mapping[str, torch.Tensor], rows: Sequence[int]) -> dict[str, torch.Tensor]:
@@ -198,6 +210,25 @@ def one_thread() -> Iterator[None]:
         torch.set_num_threads(threads)
 
 
+Calibrated = Callable[[torch.Tensor, str], np.ndarray]
+"""Inputs [M, ...] under a named regime to calibrated probabilities [M, D, K]."""
+
+
+def fold_heads(
+    frozen: FrozenFeatures, inputs: Mapping[str, torch.Tensor], texts: Sequence[GradedText]
+) -> Calibrated:
+    """Heads fitted on ``texts``, whose ``inputs`` are given, and calibrated on those that were graded."""
+    labels, soft = label_tensor(texts), soft_label_tensor(texts, frozen.settings)
+    heads = frozen.fit(*stack_regimes(inputs, labels), soft=repeat_soft(soft, len(inputs))).model
+    groups = [text.group for text in texts]
+    temperatures, _ = frozen.calibrate(inputs, labels, groups, soft, were_graded(texts))
+
+    def calibrated(matrix: torch.Tensor, regime: str) -> np.ndarray:
+        return apply_temperatures(classify_inputs(heads, matrix), temperatures[regime])
+
+    return calibrated
+
+
 def fold_probabilities(
     frozen: FrozenFeatures,
     inputs: Mapping[str, torch.Tensor],
@@ -205,10 +236,5 @@ def fold_probabilities(
     held: Mapping[str, torch.Tensor],
 ) -> dict[str, np.ndarray]:
     """Calibrated probabilities [M, D, K] of ``held`` under each regime, by heads fitted on ``texts``."""
-    labels, soft = label_tensor(texts), soft_label_tensor(texts, frozen.settings)
-    heads = frozen.fit(*stack_regimes(inputs, labels), soft=repeat_soft(soft, len(inputs))).model
-    temperatures, _ = frozen.calibrate(inputs, labels, [text.group for text in texts], soft)
-    return {
-        regime: apply_temperatures(classify_inputs(heads, matrix), temperatures[regime])
-        for regime, matrix in held.items()
-    }
+    calibrated = fold_heads(frozen, inputs, texts)
+    return {regime: calibrated(matrix, regime) for regime, matrix in held.items()}

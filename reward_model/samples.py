@@ -37,6 +37,7 @@ class GradedText:
         facts: the statements behind it.
         votes: how the judges' votes spread over the levels, [D, K] with an empty row where a dimension has
             none; None where none is known. Whoever gives a text other labels must give it other votes.
+        made_from: the id of the text that it was made from by known edits; None for a text that was graded.
     """
 
     id: str
@@ -49,6 +50,7 @@ class GradedText:
     slices: dict[str, str] = field(default_factory=dict)
     facts: FactSheet | None = None
     votes: Shares | None = None
+    made_from: str | None = None
 
 
 def file_hash(path: str | Path) -> str:

@@ -19,10 +19,11 @@ from safetensors import SafetensorError
 
 from reward_model import checkpoints
 from reward_model.assembly import label_tensor, soft_label_tensor
+from reward_model.augmentation import augmented
 from reward_model.backbone import BaseReference
 from reward_model.config import BEST_MODEL, TrainConfig
 from reward_model.errors import InputError
-from reward_model.frozen import FrozenFeatures, repeat_soft, rows_of, stack_regimes
+from reward_model.frozen import FrozenFeatures, repeat_soft, rows_of, stack_regimes, were_graded
 from reward_model.full import FullTraining
 from reward_model.heads import classify_inputs
 from reward_model.jsonl import one_line
@@ -86,6 +87,7 @@ class Run:
     ) -> None:
         self.settings, self.rubric, self.reference = settings, rubric, reference
         self.train_texts, self.eval_texts = train_texts, eval_texts
+        self.made_texts = augmented(train_texts, rubric, settings.augment, seed=settings.seed)
         self.resume = resume
         self.source, self.tell, self.progress = source, tell, progress
         self.output = Path(settings.output_dir)
@@ -104,8 +106,9 @@ class Run:
 
     def _execute(self) -> TrainOutcome:
         started = time.monotonic()
+        made = f"（另由已知改动生成 {len(self.made_texts)} 篇）" if self.made_texts else ""
         self.tell(
-            f"训练 {len(self.train_texts)} 篇，验证 {len(self.eval_texts)} 篇；"
+            f"训练 {len(self.train_texts)} 篇{made}，验证 {len(self.eval_texts)} 篇；"
             f"基础模型 {self.reference.name}（{self.reference.kind}）；随机种子 {self.settings.seed}"
         )
         _require_writable(self.output)
@@ -156,13 +159,14 @@ class Run:
     def _frozen(self) -> tuple[LoadedModel, MultiDimRewardTrainer, np.ndarray, str]:
         frozen = FrozenFeatures(self.settings, self.rubric, self.reference, self.tell, self.progress)
         self.tell("计算特征（按内容缓存） ...")
-        everything = frozen.inputs([*self.train_texts, *self.eval_texts])
-        n = len(self.train_texts)
+        learned = [*self.train_texts, *self.made_texts]
+        everything = frozen.inputs([*learned, *self.eval_texts])
+        n = len(learned)
         inputs, rest = rows_of(everything, range(n)), rows_of(everything, range(n, n + len(self.eval_texts)))
-        labels = label_tensor(self.train_texts)
+        labels = label_tensor(learned)
         known = label_tensor(self.eval_texts) if self.eval_texts else None
         validation = stack_regimes(rest, known) if known is not None else None
-        soft = soft_label_tensor(self.train_texts, self.settings)
+        soft = soft_label_tensor(learned, self.settings)
         targets = repeat_soft(soft, len(inputs))
         trainer = frozen.fit(*stack_regimes(inputs, labels), validation, soft=targets, quiet=False)
         if known is not None:
@@ -174,8 +178,8 @@ class Run:
             }
         else:
             self.tell("校准置信度（交叉拟合） ...")
-            groups = [text.group for text in self.train_texts]
-            temperatures, how = frozen.calibrate(inputs, labels, groups, soft)
+            groups = [text.group for text in learned]
+            temperatures, how = frozen.calibrate(inputs, labels, groups, soft, were_graded(learned))
         model = frozen.model.cpu()
         model.load_state_dict(trainer.model.cpu().head_state(), strict=False)
         model.eval()
@@ -187,7 +191,9 @@ class Run:
         self, folder: Path, checkpoint: Path | None
     ) -> tuple[LoadedModel, MultiDimRewardTrainer, np.ndarray, str]:
         full = FullTraining(self.settings, self.rubric, self.reference, self.tell, self.progress)
-        trainer, temperatures = full.fit(self.train_texts, self.eval_texts, folder, checkpoint)
+        trainer, temperatures = full.fit(
+            [*self.train_texts, *self.made_texts], self.eval_texts, folder, checkpoint
+        )
         save_state(full.model.state_dict(), self.output / BEST_MODEL)
         loaded = self._loaded(full.model.cpu(), full.tokenizer, temperatures)
         return loaded, trainer, temperatures["off"], FITTED_ON
@@ -215,6 +221,7 @@ class Run:
         return {
             **self.source,
             "n_train": len(self.train_texts),
+            "n_made": len(self.made_texts),
             "n_validation": len(self.eval_texts),
             "train_slices": _slice_counts(self.train_texts),
             "settings": self.settings.model_dump(mode="json"),
