@@ -159,7 +159,10 @@ def cross_fitted(texts: Sequence[GradedText], flags: dict[str, Any]) -> Predict:
     rubric = load_rubric()
     settings = settings_from(config, {"base_model_name": "embedded", **flags}, preset="frozen")
     frozen = FrozenFeatures(settings, rubric, resolve_base("embedded"), bench.say)
-    everything = [*texts, *augmented(texts, rubric, settings.augment, seed=settings.seed)]
+    everything = [
+        *texts,
+        *augmented(texts, rubric, settings.augment, share=settings.augment_share, seed=settings.seed),
+    ]
     inputs = frozen.inputs(everything)
     row_of = {id(text): row for row, text in enumerate(everything)}
     heads = {}

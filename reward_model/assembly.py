@@ -45,6 +45,7 @@ def model_config(
         window_overlap=settings.window_overlap,
         max_length=settings.max_length,
         include_prompt=settings.include_prompt,
+        skip_padding=settings.skip_padding,
         prefix_ids=prefix,
         suffix_ids=suffix,
         evidence_size=EVIDENCE_SIZE if settings.evidence else 0,

@@ -80,7 +80,11 @@ def compare(
     texts = [text for text in texts if text.slices.get(by)]
     # Behind the graded texts, whose rows stay what they were. Labels handed out at random are no levels to
     # make other texts from.
-    made = [] if shuffle_labels else augmented(texts, rubric, settings.augment, seed=settings.seed)
+    made = (
+        []
+        if shuffle_labels
+        else augmented(texts, rubric, settings.augment, share=settings.augment_share, seed=settings.seed)
+    )
     everything = [*texts, *made]
     folds = [
         (value, rest, [text for text in held if text.made_from is None])

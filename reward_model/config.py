@@ -86,6 +86,8 @@ class TrainConfig(BaseModel):
     augment: tuple[EditKind, ...] = ()
     """Learn from texts made of the training texts by known edits too: "figures" made wrong, sentences
     "shuffled", texts "cut" to a quarter, "padding". Their levels are the rubric's ``known_edits``."""
+    augment_share: Annotated[float, Field(gt=0, le=10)] = 1.0
+    """At most so many made texts of a kind for each graded one; which ones is drawn by the seed."""
     class_weights: Literal["balanced"] | tuple[Weight, ...] | tuple[tuple[Weight, ...], ...] | None = None
     """Weights of the levels in the loss, [K] or [D, K]; "balanced" takes them from the training labels."""
     soft_labels: bool = False
@@ -100,6 +102,8 @@ class TrainConfig(BaseModel):
     rubric: str = "financial"
     include_prompt: bool = False
     """Put the prompt before the text in the model's input."""
+    skip_padding: bool = False
+    """Read no sentence of a text twice, and none that only lists terms."""
     data: str | None = None
     eval_data: str | None = None
     output_dir: str = "outputs/multidim"
@@ -134,6 +138,10 @@ FROZEN_PRESET: dict[str, Any] = {
     "weight_decay": 1.0,
     "dropout": 0.8,
     "evidence": True,
+    "soft_labels": True,
+    "augment": ("figures", "shuffled"),
+    "augment_share": 0.05,
+    "skip_padding": True,
 }
 """The named preset "frozen": heads only, on standardised features of a frozen backbone."""
 

@@ -18,6 +18,7 @@ from reward_model.backbone import special_ids
 from reward_model.content_cache import ContentCache
 from reward_model.errors import InputError
 from reward_model.jsonl import JsonlReader
+from reward_model.padding import without_padding
 from reward_model.rubric import Rubric, load_rubric
 from reward_model.samples import IGNORED, GradedText, graded_texts, pairs_of, soft_levels
 from reward_model.schema import read_records
@@ -58,9 +59,10 @@ def problem_lines(reader: JsonlReader, most: int = 20) -> str:
     return "\n".join(shown + ([f"... and {rest} more"] if rest > 0 else []))
 
 
-def model_input(text: GradedText, include_prompt: bool) -> str:
-    """What the model reads of a graded text."""
-    return f"{text.prompt}\n{text.text}" if include_prompt and text.prompt else text.text
+def model_input(text: str, prompt: str | None, skip_padding: bool) -> str:
+    """What a model reads: the text, without its padding if that is skipped, behind the prompt if any."""
+    read = without_padding(text) if skip_padding else text
+    return f"{prompt}\n{read}" if prompt else read
 
 
 def _texts(data: str | Path | Sequence[GradedText], rubric: Rubric) -> list[GradedText]:
@@ -82,6 +84,7 @@ class MultiDimRewardDataset:
         max_length: most tokens of an item.
         rubric: defaults to the guide's.
         include_prompt: put the prompt before the text.
+        skip_padding: leave out what :func:`reward_model.padding.without_padding` does.
         soft_labels: items carry the spread of the judges' votes too.
     """
 
@@ -93,12 +96,16 @@ class MultiDimRewardDataset:
         *,
         rubric: Rubric | None = None,
         include_prompt: bool = False,
+        skip_padding: bool = False,
         soft_labels: bool = False,
     ) -> None:
         self.soft_labels = soft_labels
         self.rubric = rubric or load_rubric()
         self.texts = _texts(data, self.rubric)
-        inputs = [model_input(text, include_prompt) for text in self.texts]
+        inputs = [
+            model_input(text.text, text.prompt if include_prompt else None, skip_padding)
+            for text in self.texts
+        ]
         encoded = encode_texts(tokenizer, inputs, max_length, token_cache(tokenizer, max_length))
         self.input_ids = encoded[0]
         self.coverage = encoded[1]

@@ -67,7 +67,10 @@ class FrozenFeatures:
     def features(self, texts: Sequence[GradedText]) -> torch.Tensor:
         """Features [N, F] of ``texts``, from the cache where it has them."""
         settings = self.settings
-        inputs = [model_input(text, settings.include_prompt) for text in texts]
+        inputs = [
+            model_input(text.text, text.prompt if settings.include_prompt else None, settings.skip_padding)
+            for text in texts
+        ]
         kept = token_cache(self.tokenizer, settings.max_length)
         ids, coverage = encode_texts(self.tokenizer, inputs, settings.max_length, kept)
         require_known_ids(ids, self.model.backbone, self.reference)

@@ -133,6 +133,7 @@ class FullTraining:
                 settings.max_length,
                 rubric=self.rubric,
                 include_prompt=settings.include_prompt,
+                skip_padding=settings.skip_padding,
                 soft_labels=soft,
             )
             # Validation is by the labels, whatever was learned.

@@ -87,7 +87,9 @@ class Run:
     ) -> None:
         self.settings, self.rubric, self.reference = settings, rubric, reference
         self.train_texts, self.eval_texts = train_texts, eval_texts
-        self.made_texts = augmented(train_texts, rubric, settings.augment, seed=settings.seed)
+        self.made_texts = augmented(
+            train_texts, rubric, settings.augment, share=settings.augment_share, seed=settings.seed
+        )
         self.resume = resume
         self.source, self.tell, self.progress = source, tell, progress
         self.output = Path(settings.output_dir)

@@ -110,7 +110,7 @@ def test_augmented_texts_have_the_rubrics_levels():
     for text, origin in by_kind["cut"]:
         assert text.labels == (min(2, origin.labels[0]), IGNORED, IGNORED)
     levels = {text.labels[2] for text, _ in by_kind["figures"]}
-    assert levels == {0, 1, 2, 3}
+    assert levels == {0, 1}, "the levels that the data hardly has"
     assert all(text.labels[:2] == (IGNORED, IGNORED) for text, _ in by_kind["figures"])
     for kind in PADDINGS:
         assert all(text.labels == origin.labels for text, origin in by_kind.get(kind, []))
@@ -188,3 +188,10 @@ def test_frameworks_render_the_corpus_prompts():
         )
         assert framework.prompt() == pair["prompt"]
         assert figures
+
+
+def test_of_each_kind_no_more_are_kept_than_asked_for():
+    made = augmented(TEXTS[:40], load_rubric(), ("figures", "shuffled"), share=0.1, seed=3)
+    assert [text.id.split("~")[1].rstrip("0123456789") for text in made] == ["figures"] * 4 + ["shuffled"] * 4
+    everything = augmented(TEXTS[:40], load_rubric(), ("figures", "shuffled"), seed=3)
+    assert {text.id for text in made} < {text.id for text in everything}

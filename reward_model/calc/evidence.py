@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import math
 import re
+from dataclasses import replace
 
-from reward_model.calc.findings import UNSURE
 from reward_model.calc.result import CheckResult, Claim
 
 VERSION = "2"
@@ -32,11 +32,6 @@ FEATURES: tuple[str, ...] = (
     "log_checked",
     "few_checked",  # fewer than 6 figures could be checked
     "log_figures",
-    "doubtful_1",  # at least one figure that no accepted reading of it gives, though none is certain
-    "doubtful_2",
-    "doubtful_4",
-    "log_doubtful",
-    "doubtful_share",  # of the checked and the doubtful figures
 )
 """Names of the features, in order; each lies between 0 and about 6."""
 
@@ -48,12 +43,12 @@ _NUMBER = re.compile(r"-?\d[\d,]*(?:\.\d+)?")
 
 def evidence_vector(result: CheckResult) -> list[float]:
     """The features of a check, in the order of :data:`FEATURES`."""
+    # What is said twice counts once: a text gains nothing by repeating its right figures.
+    result = replace(result, claims=tuple({_said(claim): claim for claim in result.claims}.values()))
     summary, wrong = result.summary, result.wrong
     count = len(wrong)
     major = sum(claim.severity == "major" for claim in wrong)
     checked = max(1, summary.checked)
-    # A wrong figure often hides here: had it been right, some reading would have given it.
-    doubtful = sum(claim.verdict == "unverifiable" and claim.reason == UNSURE for claim in result.claims)
     return [
         *(float(count >= least) for least in (1, 2, 3, 4, 6, 9)),
         math.log1p(count),
@@ -68,10 +63,11 @@ def evidence_vector(result: CheckResult) -> list[float]:
         math.log1p(summary.checked),
         float(summary.checked < FEW),
         math.log1p(summary.figures),
-        *(float(doubtful >= least) for least in (1, 2, 4)),
-        math.log1p(doubtful),
-        doubtful / (checked + doubtful),
     ]
+
+
+def _said(claim: Claim) -> tuple[object, ...]:
+    return claim.text, claim.metric, claim.period, claim.verdict, claim.formula
 
 
 def relative_error(claim: Claim) -> float:
