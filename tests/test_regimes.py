@@ -122,7 +122,7 @@ def test_a_drawn_item_has_the_evidence_of_its_regime_and_all_of_them_in_time() -
             item, regime = drawn[index], drawn_regime(5, epoch, index)
             assert item["input_ids"] == items[index]["input_ids"]
             assert np.array_equal(item["evidence"], rows[regime][index, :-1]), "never that of another regime"
-            assert item["evidence_mask"] == (regime != "off")
+            assert item["evidence_mask"] == 1
             seen.add((index, regime))
     assert len(seen) == 18
     wrong = {regime: rows[regime][0, 0] for regime in REGIMES}
@@ -140,7 +140,7 @@ def test_every_regime_follows_the_other_and_batches_carry_the_evidence() -> None
     assert batch["evidence"].dtype == torch.float32
     whole = np.concatenate([rows[regime] for regime in REGIMES])
     assert np.array_equal(batch["evidence"], whole[:, :-1])
-    assert batch["evidence_mask"].tolist() == [1] * 8 + [0] * 4
+    assert batch["evidence_mask"].tolist() == [1] * 12
     assert batch["attention_mask"].sum(1).tolist() == [2, 3, 4, 5] * 3
     with pytest.raises(IndexError):  # by which a sampler that iterates over it finds its end
         every[12]

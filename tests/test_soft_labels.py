@@ -369,17 +369,18 @@ def test_compare_learns_soft_labels_in_every_fold(
         fitted.append(soft)
         if soft is not None:
             assert soft.shape == (*labels.shape, K)
-            assert torch.equal(soft[:, 1:].argmax(-1), labels[:, 1:])
+            known = labels[:, 1:] != IGNORED
+            assert torch.equal(soft[:, 1:].argmax(-1)[known], labels[:, 1:][known])
         return fit(self, inputs, labels, *given, **options)
 
     monkeypatch.setattr(frozen.FrozenFeatures, "fit", recorded)
     arguments = ["compare", write_rows(tmp_path / "p.jsonl", rows), "--base-model", base, "--json", "-"]
-    for flag in ([], ["--soft-labels", "--nested"]):
+    for flag, is_soft in ((["--no-soft-labels"], False), (["--nested"], True), (["--soft-labels"], True)):
         fitted.clear()
         ran = finrm(capfd, *arguments, *flag)
         assert ran.code == 0, ran.err
-        assert json.loads(ran.out)["soft_labels"] is bool(flag)
-        assert {soft is not None for soft in fitted} == {bool(flag)}
+        assert json.loads(ran.out)["soft_labels"] is is_soft
+        assert {soft is not None for soft in fitted} == {is_soft}
 
 
 def test_a_run_is_not_resumed_on_other_votes(base: Path, tmp_path: Path) -> None:

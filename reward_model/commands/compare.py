@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -30,8 +31,7 @@ def main(arguments: Sequence[str]) -> int:
     )
     parser.add_argument(
         "--soft-labels",
-        action="store_true",
-        default=None,
+        action=argparse.BooleanOptionalAction,
         help="learn from the spread of the judges' votes, not from the labels alone",
     )
     add_outputs(parser)
