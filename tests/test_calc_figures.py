@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from reward_model.calc.figures import Figure, find_figures
+from reward_model.calc.layout import tables
 from reward_model.calc.numerals import read_numeral
 from reward_model.calc.periods import find_periods
 
@@ -453,3 +454,16 @@ def test_hostile_texts_end_soon(piece: str) -> None:
     find_figures("|a|\n|-|\n|" + text)
     find_figures("|" + text + "x\n|-")
     assert time.process_time() - started < 30
+
+
+@pytest.mark.parametrize("gap", ["\n\n", "\n \n\n"])
+def test_blank_lines_between_the_rows_of_a_table_do_not_end_it(gap: str) -> None:
+    rows = ["| 项目 | 2023 | 2024 |", "|---|---|---|", "| 营业收入 | 100 | 120 |", "| 净利润 | 10 | 9 |"]
+    (whole,), (spread,) = tables("\n".join(rows)), tables(gap.join(rows))
+    assert len(spread.rows) == len(whole.rows) == 3
+    assert [row.header for row in spread.rows] == [True, False, False]
+    other = "| 指标 | 2024 |\n|---|---|\n| ROE | 8% |"
+    one, two = tables("\n".join(rows) + "\n\n" + other)
+    assert (len(one.rows), len(two.rows)) == (3, 2)
+    assert two.rows[0].header
+    assert len(tables("\n".join(rows) + "\n\n其后为正文。\n\n" + other)) == 2

@@ -55,7 +55,9 @@ def narrow(text: str) -> str:
 def tables(text: str) -> list[Table]:
     """All Markdown tables, in order.
 
-    A table is a run of lines that begin with "|", one of them a rule row (``|---|---|``).
+    A table is a run of lines that begin with "|", one of them a rule row (``|---|---|``). Where a blank line
+    stands before the rule row, as converters from other formats leave them, blank lines between rows are
+    passed over, unless a new table begins there.
     """
     if "|" not in text:
         return []
@@ -63,17 +65,31 @@ def tables(text: str) -> list[Table]:
     above: list[str] = []
     block: list[tuple[int, int]] = []
     at = 0
-    for line in text.split("\n"):
+    lines = text.split("\n")
+    gap = spread = False
+    for number, line in enumerate(lines):
         end = at + len(line)
         if line.lstrip()[:1] == "|":
+            spread = spread or (gap and len(block) == 1 and _is_rule(line))
+            begins = number + 1 < len(lines) and _is_rule(lines[number + 1])
+            if gap and (begins or not spread):
+                found += _table(text, block, above)
+                above, block, spread = [], [], False
             block.append((at, end))
+            gap = False
+        elif block and not line.strip():
+            gap = True
         else:
             if block:
                 found += _table(text, block, above)
-                above, block = [], []
+                above, block, gap, spread = [], [], False, False
             above = [*above[1 - LINES_ABOVE :], line]
         at = end + 1
     return found + _table(text, block, above)
+
+
+def _is_rule(line: str) -> bool:
+    return _RULE.fullmatch(line) is not None and "-" in line and "|" in line
 
 
 def table_rows(text: str) -> list[Row]:
