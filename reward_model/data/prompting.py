@@ -1,7 +1,7 @@
-"""Prompts as Jinja files: the package's in ``data/prompts``, each replaced by a user's file of the same name.
+"""Prompts as Jinja files: those in ``data/prompts``, each replaced by a user's file of the same name.
 
-Templates are somebody's input: they run in a sandbox, see plain values only, and a fault in one is a line that
-names the file and the line in it. Undefined names are faults, not blanks: a prompt with a hole costs money.
+Templates are somebody's input: they run in a sandbox, see plain values only, and a fault in one is one line
+that names the file and the line in it. Undefined names are faults, not blanks: a prompt with a hole costs money.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ def shipped_prompts() -> Path:
 
 
 def require_prompts(folder: str | Path | None) -> Path | None:
-    """``folder`` if it can hold prompts and each of its templates is sound; None stands for the package's own.
+    """``folder`` if it holds prompts and each of them is sound; None stands for the package's own.
 
     Raises:
         InputError: naming the folder, or the file and line of a template that can't be parsed.
