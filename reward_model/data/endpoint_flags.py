@@ -1,7 +1,7 @@
 """Flags that every command which calls models shares, and how they become endpoints and a client.
 
-Keys come from the environment only (``DASHSCOPE_API_KEY``, ``OPENAI_API_KEY``), never from a flag or a file, and
-go to the host that they belong to.
+Keys come from the environment only (``DASHSCOPE_API_KEY``, ``OPENAI_API_KEY``), never from a flag or a file,
+and go to the host that they belong to.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ DEFAULT_WRITER = "qwen-plus"
 DEFAULT_JUDGE = "qwen-max"
 """The models at DashScope where none is named; elsewhere they must be named."""
 NEEDED = (
-    "set DASHSCOPE_API_KEY (DashScope), or OPENAI_API_KEY and OPENAI_BASE_URL or --base-url (other endpoints), "
+    "set DASHSCOPE_API_KEY (DashScope), or OPENAI_API_KEY with OPENAI_BASE_URL or --base-url (others), "
     "name a local server (--base-url http://127.0.0.1:8000/v1), or give --offline (no key, no network)"
 )
 
@@ -47,7 +47,7 @@ class CallSettings:
         prices: model to its price a million tokens.
         max_in_flight: calls at the same time.
         timeout: of one call, in seconds.
-        thinking: sent as ``enable_thinking`` where not None; None sends False to DashScope, nothing elsewhere.
+        thinking: sent as ``enable_thinking``; None sends False to DashScope and nothing elsewhere.
         dry_run: quote, and call nothing.
         replay: answer from the ledger only.
         offline: the embedded writer and judge instead of models.
@@ -81,7 +81,7 @@ class CallSettings:
 
 
 def add_endpoint_flags(parser: ArgumentParser, *, writer: bool = False, judge: bool = False) -> None:
-    """Add the shared flags to ``parser``; ``--model`` for commands that write, ``--judge-model`` that judge."""
+    """Add the shared flags to ``parser``: ``--model`` to commands that write, ``--judge-model`` to judges."""
     models = parser.add_argument_group("模型与端点 (models and endpoints)")
     if writer:
         models.add_argument(
@@ -213,7 +213,7 @@ async def open_client(
     beside: str | Path,
     notify: Callable[[str], None] | None = None,
 ) -> AsyncIterator[tuple[ChatClient, Ledger]]:
-    """A client for ``found`` over the settings' ledger; ``beside`` is the output that a default ledger goes by."""
+    """A client for ``found`` over the settings' ledger, by default in the folder of the output ``beside``."""
     path = ledger_path(settings, beside)
     if settings.replay and not path.exists():
         raise InputError(f"{one_line(str(path))}: no such ledger to replay; check --ledger")
