@@ -20,13 +20,11 @@ from urllib.parse import urlsplit
 from reward_model.data.prompting import require_prompts
 from reward_model.errors import InputError
 from reward_model.jsonl import one_line, shown
-from reward_model.llm import ChatClient, Endpoint, Ledger, Price
+from reward_model.llm import ChatClient, Endpoint, Ledger, Price, default_ledger
 from reward_model.rubric import DEFAULT_RUBRIC, Rubric, load_rubric
 
 DASHSCOPE_URL = "https://dashscope.aliyuncs.com/compatible-mode/v1"
 OPENAI_URL = "https://api.openai.com/v1"
-DEFAULT_LEDGER = "finrm-ledger.sqlite"
-"""Beside the file that a command writes, so that the commands of one project share what was paid for."""
 DEFAULT_WRITER = "qwen-plus"
 DEFAULT_JUDGE = "qwen-max"
 """The models at DashScope where none is named; elsewhere they must be named."""
@@ -42,7 +40,7 @@ class CallSettings:
 
     Attributes:
         base_url: None for the environment's.
-        ledger: None for ``DEFAULT_LEDGER`` beside the output.
+        ledger: None for one beside the output.
         budget: the most that may be spent in a run, in the currency of ``prices``; None for no cap.
         prices: model to its price a million tokens.
         max_in_flight: calls at the same time.
@@ -50,6 +48,7 @@ class CallSettings:
         thinking: sent as ``enable_thinking``; None sends False to DashScope and nothing elsewhere.
         dry_run: quote, and call nothing.
         replay: answer from the ledger only.
+        retry_failures: ask again what failed for good before.
         offline: the embedded writer and judge instead of models.
         prompts: a folder of the user's own prompts.
         seed: of everything drawn at random.
@@ -65,6 +64,7 @@ class CallSettings:
     thinking: bool | None = None
     dry_run: bool = False
     replay: bool = False
+    retry_failures: bool = False
     offline: bool = False
     prompts: Path | None = None
     seed: int = 0
@@ -119,7 +119,7 @@ def add_endpoint_flags(parser: ArgumentParser, *, writer: bool = False, judge: b
     )
     money = parser.add_argument_group("费用与账本 (spend and ledger)")
     money.add_argument(
-        "--ledger", metavar="F", help=f"账本（SQLite），每次应答先入账；默认为输出旁的 {DEFAULT_LEDGER}"
+        "--ledger", metavar="F", help="账本（SQLite），每次应答先入账；默认在输出旁（*.ledger.sqlite）"
     )
     money.add_argument("--budget", type=_amount, metavar="X", help="费用上限；到达即停，再次运行可接着做")
     money.add_argument(
@@ -132,6 +132,9 @@ def add_endpoint_flags(parser: ArgumentParser, *, writer: bool = False, judge: b
         help="模型每百万 token 的输入、输出价格",
     )
     money.add_argument("--dry-run", action="store_true", help="只报价（调用数、token、费用），不发请求")
+    money.add_argument(
+        "--retry-failures", action="store_true", help="重新请求此前失败（被拒、被过滤、不可用）的条目"
+    )
     money.add_argument("--replay", action="store_true", help="只用账本中已有的应答，不联网")
     common = parser.add_argument_group("其他 (other)")
     common.add_argument("--offline", action="store_true", help="用内置的写作者与裁判，无需密钥与网络")
@@ -160,6 +163,7 @@ def call_settings(options: Namespace) -> CallSettings:
         thinking=options.thinking,
         dry_run=options.dry_run,
         replay=options.replay,
+        retry_failures=options.retry_failures,
         offline=options.offline,
         prompts=require_prompts(options.prompts),
         seed=options.seed,
@@ -225,6 +229,7 @@ async def open_client(
             max_in_flight=settings.max_in_flight,
             timeout=settings.timeout,
             replay=settings.replay,
+            retry_failures=settings.retry_failures,
             notify=notify,
         ) as client:
             yield client, ledger
@@ -232,7 +237,7 @@ async def open_client(
 
 def ledger_path(settings: CallSettings, beside: str | Path) -> Path:
     """The run's ledger."""
-    return settings.ledger or Path(beside).parent / DEFAULT_LEDGER
+    return settings.ledger or default_ledger(beside)
 
 
 def _config(model: str | Mapping[str, Any], flag: str) -> dict[str, Any]:

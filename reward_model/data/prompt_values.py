@@ -60,8 +60,8 @@ def figure_dimension(rubric: Rubric) -> str | None:
 def fenced(text: str, label: str = "REPORT") -> tuple[str, str]:
     """(fence, text in which neither the fence nor anything like its brackets stands).
 
-    The fence comes from the text's hash: the same for the same text, so that a rerun asks the same, and not to
-    be guessed by whoever wrote the text, who would have to know the hash of what holds it.
+    The fence comes from the text's hash: the same for the same text, so that a rerun asks the same, and not
+    to be guessed by whoever wrote the text, who would have to know the hash of what holds it.
     """
     fence = f"{label}-{hashlib.sha256(text.encode('utf-8', 'replace')).hexdigest()[:16]}"
     # Full-width brackets look alike and mean nothing to the prompt.

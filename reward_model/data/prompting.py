@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterator
-from functools import lru_cache
+from functools import lru_cache, partial
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -91,13 +91,13 @@ def render_messages(
     messages = []
     for role in ("system", "user"):
         if role in blocks:
-            text = _filled(name, folder, values, lambda template, role=role: _block(template, role, values))
+            text = _filled(name, folder, values, partial(_block, role, values))
             if text:
                 messages.append({"role": role, "content": text})
     return tuple(messages)
 
 
-def _block(template: Template, name: str, values: dict[str, Any]) -> Iterator[str]:
+def _block(name: str, values: dict[str, Any], template: Template) -> Iterator[str]:
     return template.blocks[name](template.new_context(values))
 
 
