@@ -1,4 +1,4 @@
-"""What a text must pass before a pair is accepted; a failed check is a sentence for the writer and the user."""
+"""What a text must pass before a pair is accepted; a failed check is a sentence for writer and user."""
 
 from __future__ import annotations
 

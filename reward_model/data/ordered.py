@@ -32,7 +32,6 @@ async def in_order(
             return await work(item)
 
     queue = iter(items)
-    tasks: asyncio.Queue[asyncio.Task[Result]] = asyncio.Queue()
     try:
         while True:
             while len(waiting) < 4 * workers:
@@ -45,7 +44,6 @@ async def in_order(
             done = waiting.pop(0)
             yield await done
     finally:
-        del tasks
         for task in waiting:
             task.cancel()
         await asyncio.gather(*waiting, return_exceptions=True)

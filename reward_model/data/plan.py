@@ -47,7 +47,7 @@ def plan_slots(
 ) -> Iterator[Slot]:
     """The slots of a run, in order; the fields take turns, so that a run cut short has some of each.
 
-    Every combination of focus and degradation comes once before any comes twice, over all fields together, and
+    Every combination of focus and degradation comes once before any comes twice, over all fields, and
     any beginning of the plan is balanced in both. Severities are spread over degradations, models by weight.
 
     Args:
