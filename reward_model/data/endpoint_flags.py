@@ -11,9 +11,10 @@ import math
 import os
 from argparse import ArgumentParser, ArgumentTypeError, BooleanOptionalAction, Namespace
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import ExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -221,7 +222,11 @@ async def open_client(
     path = ledger_path(settings, beside)
     if settings.replay and not path.exists():
         raise InputError(f"{one_line(str(path))}: no such ledger to replay; check --ledger")
-    with Ledger(path) as ledger:
+    with ExitStack() as stack:
+        if settings.dry_run and not path.exists():
+            # A quote leaves nothing behind.
+            path = Path(stack.enter_context(TemporaryDirectory())) / path.name
+        ledger = stack.enter_context(Ledger(path))
         async with ChatClient(
             list(found),
             ledger,

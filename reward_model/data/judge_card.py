@@ -14,8 +14,8 @@ from reward_model.rubric import Rubric
 from reward_model.samples import IGNORED
 from reward_model.stats.agreement import agreement, pearson
 
-LOW_AGREEMENT = 0.6
-"""Kappa or alpha below which judgements are called loose; Krippendorff asks for 0.667 for tentative conclusions."""
+LOW_AGREEMENT = 0.667
+"""Alpha below which judgements are called loose: what Krippendorff asks for tentative conclusions."""
 RAISED = 0.1
 """Share of padded or injected texts whose level rose, above which a judge is called swayed."""
 RECALL = 0.5
