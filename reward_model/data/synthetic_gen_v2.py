@@ -1,8 +1,8 @@
 """The guide's data generation script: edit the settings at the end of this file, or give flags.
 
 ``uv run reward_model/data/synthetic_gen_v2.py`` writes ``reward_model/data/comparison_pairs.jsonl`` (relative
-to the working directory), has it judged, and leaves ``comparison_pairs_scored.jsonl`` beside it. Kill it at any
-time and run it again: what was paid for is in the ledger beside the pairs, and the files come out the same.
+to the working directory), has it judged, and leaves ``comparison_pairs_scored.jsonl`` beside it. Kill it when
+you like and run it again: what was paid for is in the ledger beside the pairs, the files come out the same.
 """
 
 from __future__ import annotations
