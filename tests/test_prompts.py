@@ -1,4 +1,4 @@
-"""Every prompt renders for every rubric and combination; users' templates and hostile texts keep their place."""
+"""Every prompt renders for every rubric and combination; users' templates and hostile texts stay put."""
 
 from __future__ import annotations
 
