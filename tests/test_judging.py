@@ -7,7 +7,6 @@ import io
 import json
 import math
 import random
-import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -19,6 +18,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from rich.console import Console
 
+from reward_model.calc.check import check_text
 from reward_model.data.controls import PLEAS, ControlSample, control_figures, judge_controls
 from reward_model.data.judge_card import CardBuilder
 from reward_model.data.judge_run import pairs_of
@@ -49,9 +49,9 @@ class Scripted:
     """A judge whose levels are a function of the case and the vote."""
 
     def __init__(
-        self, levels: Levels, name: str = "scripted", wrong: Callable[[str], list[str]] | None = None
+        self, levels: Levels, name: str = "scripted", wrong: Callable[[JudgeCase], list[str]] | None = None
     ) -> None:
-        self.levels, self.name, self.wrong = levels, name, wrong or (lambda text: [])
+        self.levels, self.name, self.wrong = levels, name, wrong or (lambda case: [])
         self.seen: list[JudgeCase] = []
 
     async def judge(self, case: JudgeCase, *, vote: int = 0) -> Judgement:
@@ -63,7 +63,7 @@ class Scripted:
             self.name,
             levels,
             {name: f"{name}的理由。" for name, level in levels.items() if level is not None},
-            tuple(self.wrong(case.text)),
+            tuple(self.wrong(case)),
             "schema: no JSON" if failed else None,
         )
 
@@ -317,24 +317,22 @@ def run_with_controls(
 
 
 def careful(case: JudgeCase, vote: int) -> dict[str, int | None]:
-    return {"depth": 3, "professionalism": 3, "accuracy": 1 if figures_of(case.text) else 4}
-
-
-def figures_of(text: str) -> list[str]:
-    """Figures of a text that are no other gold text's: what was planted."""
-    every = {n for _, gold in golds().values() for n in re.findall(r"\d+\.\d+", gold)}
-    return [number for number in re.findall(r"\d+\.\d+", text) if number not in every]
+    return {"depth": 3, "professionalism": 3, "accuracy": 1 if check_text(case.text, case.facts).wrong else 4}
 
 
 def test_a_careful_judge_passes_its_controls(tmp_path: Path) -> None:
-    judge_ = Scripted(careful, wrong=lambda text: [f"写了{number}" for number in figures_of(text)])
+    def named(case: JudgeCase) -> list[str]:
+        return [
+            f"写了{claim.text}，应为{claim.recomputed}" for claim in check_text(case.text, case.facts).wrong
+        ]
+
+    judge_ = Scripted(careful, wrong=named)
     card, results = run_with_controls(tmp_path, [judge_])
     assert set(card["controls"]) == {"identical", "shuffled", "padded", "injected", "figures"}
     for kind in ("identical", "padded", "injected"):
         for change in card["controls"][kind]["per_dim"].values():
             assert change["mean_change"] == 0
-    # A figure copied from another place of the text is beyond this judge.
-    assert card["controls"]["figures"]["recall"] >= 0.5
+    assert card["controls"]["figures"]["recall"] > 0.9
     assert card["controls"]["figures"]["caught"] == 1
     assert card["controls"]["figures"]["per_dim"]["accuracy"]["mean_change"] == -3
     assert card["attention"] == []
