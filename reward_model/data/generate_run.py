@@ -12,6 +12,7 @@ from reward_model.data.llm_writer import LlmWriter, WriterSettings, degraded_req
 from reward_model.data.pairs import PairSettings, PairTally, Progress, quarantine_path, write_pairs
 from reward_model.data.plan import Slot, plan_slots
 from reward_model.data.quote import QuoteBook
+from reward_model.errors import InputError
 from reward_model.llm import ChatClient
 from reward_model.rubric import Rubric
 from reward_model.tasks import Framework, Writer
@@ -155,4 +156,20 @@ async def frameworks_for(
     model: str | None,
 ) -> list[Framework]:
     """The frameworks of the run's fields, read from its file or made; those of each field in order."""
-    raise NotImplementedError
+    if settings.frameworks is None:
+        raise NotImplementedError
+    from pydantic import ValidationError
+
+    from reward_model.jsonl import JsonlReader
+
+    reader = JsonlReader(settings.frameworks)
+    found = []
+    for row in reader:
+        try:
+            found.append(Framework.model_validate(row.value))
+        except ValidationError as error:
+            reader.problem(row.line, "", str(error), "correct it")
+    missing = [name for name in settings.fields if name not in {item.field for item in found}]
+    if missing:
+        raise InputError(f"{settings.frameworks}: holds no framework of {', '.join(missing)}")
+    return [item for name in settings.fields for item in found if item.field == name]
