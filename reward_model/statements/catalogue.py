@@ -252,11 +252,13 @@ class Say(_Strict):
         say: may hold ``{slot}`` and ``{one|another}``.
         needs: claims on the year told of, such as ``revenue up``.
         fields: industries it fits; none: all.
+        last: told of the last year only, since it looks ahead.
     """
 
     say: Phrase
     needs: tuple[Claim, ...] = ()
     fields: tuple[NonEmpty, ...] = ()
+    last: bool = False
 
 
 class Tell(_Strict):
@@ -342,6 +344,8 @@ class Catalogue(_Strict):
     sections: tuple[Section, ...] = ()
     slots: Slots = Field(default_factory=dict)
     """Words for slots that every business may use."""
+    steady: tuple[NonEmpty, ...] = ()
+    """Slots that keep one word within a background."""
 
     def industry(self, field: str) -> tuple[str, Industry]:
         """The industry that ``field`` names, by name or alias, else the default one."""
@@ -364,6 +368,7 @@ class Catalogue(_Strict):
             themes=tuple(dict.fromkeys((*self.themes, *other.themes))),
             sections=(*self.sections, *other.sections),
             slots={**self.slots, **other.slots},
+            steady=tuple(dict.fromkeys((*self.steady, *other.steady))),
         )
 
 

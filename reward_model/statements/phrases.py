@@ -49,10 +49,12 @@ class Words:
     Args:
         slots: words a slot.
         draws: where choices come from.
+        steady: slots that keep their first word.
     """
 
-    def __init__(self, slots: Mapping[str, Sequence[str]], draws: Draws) -> None:
+    def __init__(self, slots: Mapping[str, Sequence[str]], draws: Draws, steady: Sequence[str] = ()) -> None:
         self._slots = slots
+        self._steady = frozenset(steady)
         self._draws = draws
         self._left: dict[str, list[str]] = {}
 
@@ -76,4 +78,4 @@ class Words:
         left = self._left.setdefault(hole, [])
         if not left:
             left += self._draws.shuffled(self._slots[hole])
-        return left.pop()
+        return left[-1] if hole in self._steady else left.pop()
