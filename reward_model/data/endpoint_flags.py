@@ -1,7 +1,7 @@
 """Flags that every command which calls models shares, and how they become endpoints and a client.
 
-Keys come from the environment only (``DASHSCOPE_API_KEY``, ``OPENAI_API_KEY``), never from a flag or a file, and
-go to the host that they belong to.
+Keys come from the environment only (``DASHSCOPE_API_KEY``, ``OPENAI_API_KEY``), never from a flag or a file,
+and go to the host that they belong to.
 """
 
 from __future__ import annotations
@@ -11,27 +11,26 @@ import math
 import os
 from argparse import ArgumentParser, ArgumentTypeError, BooleanOptionalAction, Namespace
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import ExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 from urllib.parse import urlsplit
 
 from reward_model.data.prompting import require_prompts
 from reward_model.errors import InputError
 from reward_model.jsonl import one_line, shown
-from reward_model.llm import ChatClient, Endpoint, Ledger, Price
+from reward_model.llm import ChatClient, Endpoint, Ledger, Price, default_ledger
 from reward_model.rubric import DEFAULT_RUBRIC, Rubric, load_rubric
 
 DASHSCOPE_URL = "https://dashscope.aliyuncs.com/compatible-mode/v1"
 OPENAI_URL = "https://api.openai.com/v1"
-DEFAULT_LEDGER = "finrm-ledger.sqlite"
-"""Beside the file that a command writes, so that the commands of one project share what was paid for."""
 DEFAULT_WRITER = "qwen-plus"
 DEFAULT_JUDGE = "qwen-max"
 """The models at DashScope where none is named; elsewhere they must be named."""
 NEEDED = (
-    "set DASHSCOPE_API_KEY (DashScope), or OPENAI_API_KEY and OPENAI_BASE_URL or --base-url (other endpoints), "
+    "set DASHSCOPE_API_KEY (DashScope), or OPENAI_API_KEY with OPENAI_BASE_URL or --base-url (others), "
     "name a local server (--base-url http://127.0.0.1:8000/v1), or give --offline (no key, no network)"
 )
 
@@ -42,14 +41,15 @@ class CallSettings:
 
     Attributes:
         base_url: None for the environment's.
-        ledger: None for ``DEFAULT_LEDGER`` beside the output.
+        ledger: None for one beside the output.
         budget: the most that may be spent in a run, in the currency of ``prices``; None for no cap.
         prices: model to its price a million tokens.
         max_in_flight: calls at the same time.
         timeout: of one call, in seconds.
-        thinking: sent as ``enable_thinking`` where not None; None sends False to DashScope, nothing elsewhere.
+        thinking: sent as ``enable_thinking``; None sends False to DashScope and nothing elsewhere.
         dry_run: quote, and call nothing.
         replay: answer from the ledger only.
+        retry_failures: ask again what failed for good before.
         offline: the embedded writer and judge instead of models.
         prompts: a folder of the user's own prompts.
         seed: of everything drawn at random.
@@ -65,6 +65,7 @@ class CallSettings:
     thinking: bool | None = None
     dry_run: bool = False
     replay: bool = False
+    retry_failures: bool = False
     offline: bool = False
     prompts: Path | None = None
     seed: int = 0
@@ -81,7 +82,7 @@ class CallSettings:
 
 
 def add_endpoint_flags(parser: ArgumentParser, *, writer: bool = False, judge: bool = False) -> None:
-    """Add the shared flags to ``parser``; ``--model`` for commands that write, ``--judge-model`` that judge."""
+    """Add the shared flags to ``parser``: ``--model`` to commands that write, ``--judge-model`` to judges."""
     models = parser.add_argument_group("模型与端点 (models and endpoints)")
     if writer:
         models.add_argument(
@@ -119,7 +120,7 @@ def add_endpoint_flags(parser: ArgumentParser, *, writer: bool = False, judge: b
     )
     money = parser.add_argument_group("费用与账本 (spend and ledger)")
     money.add_argument(
-        "--ledger", metavar="F", help=f"账本（SQLite），每次应答先入账；默认为输出旁的 {DEFAULT_LEDGER}"
+        "--ledger", metavar="F", help="账本（SQLite），每次应答先入账；默认在输出旁（*.ledger.sqlite）"
     )
     money.add_argument("--budget", type=_amount, metavar="X", help="费用上限；到达即停，再次运行可接着做")
     money.add_argument(
@@ -132,6 +133,9 @@ def add_endpoint_flags(parser: ArgumentParser, *, writer: bool = False, judge: b
         help="模型每百万 token 的输入、输出价格",
     )
     money.add_argument("--dry-run", action="store_true", help="只报价（调用数、token、费用），不发请求")
+    money.add_argument(
+        "--retry-failures", action="store_true", help="重新请求此前失败（被拒、被过滤、不可用）的条目"
+    )
     money.add_argument("--replay", action="store_true", help="只用账本中已有的应答，不联网")
     common = parser.add_argument_group("其他 (other)")
     common.add_argument("--offline", action="store_true", help="用内置的写作者与裁判，无需密钥与网络")
@@ -160,6 +164,7 @@ def call_settings(options: Namespace) -> CallSettings:
         thinking=options.thinking,
         dry_run=options.dry_run,
         replay=options.replay,
+        retry_failures=options.retry_failures,
         offline=options.offline,
         prompts=require_prompts(options.prompts),
         seed=options.seed,
@@ -213,11 +218,15 @@ async def open_client(
     beside: str | Path,
     notify: Callable[[str], None] | None = None,
 ) -> AsyncIterator[tuple[ChatClient, Ledger]]:
-    """A client for ``found`` over the settings' ledger; ``beside`` is the output that a default ledger goes by."""
+    """A client for ``found`` over the settings' ledger, by default in the folder of the output ``beside``."""
     path = ledger_path(settings, beside)
     if settings.replay and not path.exists():
         raise InputError(f"{one_line(str(path))}: no such ledger to replay; check --ledger")
-    with Ledger(path) as ledger:
+    with ExitStack() as stack:
+        if settings.dry_run and not path.exists():
+            # A quote leaves nothing behind.
+            path = Path(stack.enter_context(TemporaryDirectory())) / path.name
+        ledger = stack.enter_context(Ledger(path))
         async with ChatClient(
             list(found),
             ledger,
@@ -225,6 +234,7 @@ async def open_client(
             max_in_flight=settings.max_in_flight,
             timeout=settings.timeout,
             replay=settings.replay,
+            retry_failures=settings.retry_failures,
             notify=notify,
         ) as client:
             yield client, ledger
@@ -232,7 +242,7 @@ async def open_client(
 
 def ledger_path(settings: CallSettings, beside: str | Path) -> Path:
     """The run's ledger."""
-    return settings.ledger or Path(beside).parent / DEFAULT_LEDGER
+    return settings.ledger or default_ledger(beside)
 
 
 def _config(model: str | Mapping[str, Any], flag: str) -> dict[str, Any]:

@@ -1,14 +1,14 @@
 """Prompts as Jinja files: those in ``data/prompts``, each replaced by a user's file of the same name.
 
 Templates are somebody's input: they run in a sandbox, see plain values only, and a fault in one is one line
-that names the file and the line in it. Undefined names are faults, not blanks: a prompt with a hole costs money.
+that names the file and the line in it. Undefined names are faults: a prompt with a hole costs money.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
-from functools import lru_cache
+from collections.abc import Callable, Iterator
+from functools import lru_cache, partial
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -75,10 +75,42 @@ def render(name: str, /, *, folder: str | Path | None = None, **values: Any) -> 
     Raises:
         InputError: the template is missing or at fault; one line naming file and line.
     """
+    return _filled(name, folder, values, lambda template: template.generate(values))
+
+
+def render_messages(
+    name: str, /, *, folder: str | Path | None = None, **values: Any
+) -> tuple[dict[str, str], ...]:
+    """The prompt ``name`` as chat messages: its blocks "system" and "user", or all of it from the user.
+
+    Args, raises: as :func:`render`.
+    """
+    blocks = _load(name, None if folder is None else Path(folder)).blocks
+    if "user" not in blocks:
+        return ({"role": "user", "content": render(name, folder=folder, **values)},)
+    messages = []
+    for role in ("system", "user"):
+        if role in blocks:
+            text = _filled(name, folder, values, partial(_block, role, values))
+            if text:
+                messages.append({"role": role, "content": text})
+    return tuple(messages)
+
+
+def _block(name: str, values: dict[str, Any], template: Template) -> Iterator[str]:
+    return template.blocks[name](template.new_context(values))
+
+
+def _filled(
+    name: str,
+    folder: str | Path | None,
+    values: dict[str, Any],
+    pieces: Callable[[Template], Iterator[str]],
+) -> str:
     path = None if folder is None else Path(folder)
     template = _load(name, path)
     try:
-        text = "".join(_bounded(template.generate(values), name))
+        text = "".join(_bounded(pieces(template), name))
     except InputError:
         raise
     except TemplateNotFound as error:
