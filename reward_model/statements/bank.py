@@ -1,4 +1,4 @@
-"""Three years of a bank, as whole numbers: bad loans, allowance and capital roll forward from year to year."""
+"""Three years of a bank, as whole numbers; bad loans, allowance and capital roll forward."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from reward_model.statements.company import Move, Year
 from reward_model.statements.draws import Draws, rate, scaled, share, wander
 
 ITEMS = (
-    "资产总额", "贷款总额", "存款总额", "生息资产平均余额", "利息净收入", "手续费及佣金净收入", "其他非息收入",
-    "营业收入", "业务及管理费", "信用减值损失", "利润总额", "净利润", "不良贷款余额", "贷款减值准备余额",
-    "风险加权资产", "核心一级资本净额", "资本净额", "归母净资产",
+    "资产总额", "贷款总额", "存款总额", "生息资产平均余额", "利息净收入", "手续费及佣金净收入",
+    "其他非息收入", "营业收入", "业务及管理费", "信用减值损失", "利润总额", "净利润", "不良贷款余额",
+    "贷款减值准备余额", "风险加权资产", "核心一级资本净额", "资本净额", "归母净资产",
 )  # fmt: skip
 
 

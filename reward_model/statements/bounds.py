@@ -1,4 +1,4 @@
-"""What statements can look like: identities that must hold, and bounds beyond which nobody would believe them."""
+"""What statements can look like: identities that must hold, and bounds that are believable."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from decimal import Decimal
 
 from reward_model.schema import FactSheet
 from reward_model.statements.catalogue import Kind
-from reward_model.statements.signs import Figures
 
 
 @dataclass(frozen=True)
@@ -52,7 +51,7 @@ NOT_OVER = (
 def identity_faults(sheet: FactSheet) -> list[str]:
     """Which identities a sheet breaks, and which parts are over their whole: a line a period, for people.
 
-    Values are taken as written, decimal digit by decimal digit; periods with a null among them are passed over.
+    Values are taken as written, digit by digit; periods with a null among them are passed over.
     """
     exact: dict[str, list[Decimal | None]] = {
         name: [None if value is None else Decimal(str(value)) for value in values]
@@ -65,7 +64,7 @@ def identity_faults(sheet: FactSheet) -> list[str]:
             if row is None:
                 continue
             plus = row[1 : 1 + len(identity.plus)]
-            total = sum(plus) - sum(row[1 + len(identity.plus) :])
+            total = sum(plus, Decimal()) - sum(row[1 + len(identity.plus) :], Decimal())
             if total != row[0]:
                 faults.append(f"{period}: {identity} does not hold ({row[0]} ≠ {total})")
     for parts, whole in NOT_OVER:
@@ -75,9 +74,7 @@ def identity_faults(sheet: FactSheet) -> list[str]:
     return faults
 
 
-def _rows(
-    exact: Mapping[str, Sequence[Decimal | None]], names: Sequence[str]
-) -> list[list[Decimal] | None]:
+def _rows(exact: Mapping[str, Sequence[Decimal | None]], names: Sequence[str]) -> list[list[Decimal] | None]:
     """The named items' values a period; None for a period that lacks one; nothing if an item is missing."""
     if any(name not in exact for name in names):
         return []
@@ -136,14 +133,14 @@ _BOUNDS: Mapping[Kind, tuple[tuple[str, str, int, int], ...]] = {
 minimum with the buffer, 7.5 % and 10.5 %."""
 
 
-def implausible(figures: Figures, kind: Kind) -> list[str]:
+def implausible(figures: Mapping[str, Sequence[int]], kind: Kind) -> list[str]:
     """Which bounds statements are outside of; parts over their whole too."""
     faults = []
     for parts, whole in NOT_OVER:
         if whole in figures and all(part in figures for part in parts):
-            for year, most in enumerate(figures[whole]):
-                if sum(figures[part][year] for part in parts) > most:
-                    faults.append(f"{' + '.join(parts)} over {whole}")
+            sums = [sum(values) for values in zip(*(figures[part] for part in parts), strict=True)]
+            if any(part > most for part, most in zip(sums, figures[whole], strict=True)):
+                faults.append(f"{' + '.join(parts)} over {whole}")
     for item, base, low, high in _BOUNDS[kind]:
         for above, below in zip(figures[item], figures[base], strict=True):
             if below <= 0 or not below * low <= above * 10_000 <= below * high:

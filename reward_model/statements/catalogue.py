@@ -1,7 +1,7 @@
 """The catalogue: industries, what their companies do, the storylines of a year, styles and section titles.
 
-YAML, extended by users' files: an industry, storyline or style of the same name replaces the one that comes with
-the package, businesses and sections are added.
+YAML, extended by users' files: an industry, storyline or style of the same name replaces the one that comes
+with the package, businesses and sections are added.
 """
 
 from __future__ import annotations
@@ -80,7 +80,7 @@ class _Strict(BaseModel):
 
 
 class CompanyLevels(_Strict):
-    """Where a company of an industry stands in an ordinary year. Per cent of revenue unless said otherwise."""
+    """Where a company of an industry stands in an ordinary year. Per cent of revenue unless said so."""
 
     growth: Range
     """Of revenue, per cent a year."""
@@ -174,7 +174,9 @@ class Industry(_Strict):
     @model_validator(mode="after")
     def _whole(self) -> Industry:
         if (self.kind == "bank") != (self.bank is not None) or (self.bank is None) == (self.company is None):
-            raise ValueError(f"kind {self.kind} needs levels under {'bank' if self.kind == 'bank' else 'company'}")
+            raise ValueError(
+                f"kind {self.kind} needs levels under {'bank' if self.kind == 'bank' else 'company'}"
+            )
         if self.company is not None:
             given = (self.company.presales is not None, self.company.contract_liabilities is not None)
             if given != ((self.kind == "property"),) * 2:
@@ -383,7 +385,9 @@ def load_catalogue(*paths: str | Path) -> Catalogue:
     found = Catalogue()
     for item in sorted(folder.iterdir(), key=lambda item: item.name):
         if item.name.endswith(".yaml"):
-            found = found.joined(_catalogue(load_yaml(item.read_text(encoding="utf-8"), item.name), item.name))
+            found = found.joined(
+                _catalogue(load_yaml(item.read_text(encoding="utf-8"), item.name), item.name)
+            )
     for path in paths:
         found = found.joined(_catalogue(load_yaml_file(path, "catalogue"), one_line(str(path))))
     return found

@@ -100,9 +100,7 @@ def _first_year(levels: CompanyLevels, revenue: int, draws: Draws) -> Year:
     tied = receivables + inventories + current - held - operating - presold
     worn = share(assets - current, ratios["depreciation"])
     grown = share(tied, draws.whole(-600, 1_200))
-    items["经营活动现金流量净额"] = (
-        items["净利润"] + worn + items["财务费用"] + _impairments(items) - grown
-    )
+    items["经营活动现金流量净额"] = items["净利润"] + worn + items["财务费用"] + _impairments(items) - grown
     items["购建长期资产支付的现金"] = max(1, share(revenue, ratios["capex"]))
     if levels.presales is not None:
         items |= {"合同销售金额": share(revenue, ratios["presales"]), "合同负债": presold}
@@ -204,7 +202,12 @@ def _working_capital(
 
 
 def _decisions(
-    before: Year, items: dict[str, int], levels: CompanyLevels, move: Move, ratios: Mapping[str, int], draws: Draws
+    before: Year,
+    items: dict[str, int],
+    levels: CompanyLevels,
+    move: Move,
+    ratios: Mapping[str, int],
+    draws: Draws,
 ) -> dict[str, int]:
     """What was decided: dividends, capital, investment. Adds the capital expenditure to ``items``."""
     was = before.items

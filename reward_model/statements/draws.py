@@ -12,8 +12,8 @@ T = TypeVar("T")
 class Draws:
     """A seeded source of whole numbers and choices.
 
-    Of Python's generator only ``random()`` is used, whose sequence is promised to stay; what is drawn is whole
-    numbers, so that no platform's rounding enters.
+    Of Python's generator only ``random()`` is used, whose sequence is promised to stay; what is drawn is
+    whole numbers, so that no platform's rounding enters.
 
     Args:
         key: what the draws are for; the same key gives the same draws.

@@ -23,15 +23,19 @@ def outline(
     Args:
         statements: titles such as 亏损构成 are chosen only where they are true of the last year.
         style: how the document opens and closes.
-        focus: the quality focus, whose sections come first; None for those of any.
+        focus: the quality focus, whose sections come first; for None or an unknown one those of any.
         draws: where choices come from.
         catalogue: with the sections.
     """
     words = Words({"年": (f"{statements.years[LAST]}年",)}, draws)
     ends = [_title(options, statements, draws, words) or "" for options in (style.first, style.last)]
+    if not any(focus in section.focus for section in catalogue.sections):
+        focus = None  # one of a rubric's own
     sections: dict[str, list[Section]] = {}
     for section in catalogue.sections:
-        if statements.kind in section.kinds and (not section.focus or focus is None or focus in section.focus):
+        if statements.kind in section.kinds and (
+            not section.focus or focus is None or focus in section.focus
+        ):
             sections.setdefault(section.theme, []).append(section)
     themes = _themes(sections, statements.kind, focus, draws.whole(_FEWEST, _MOST) - 2, draws)
     middle = []

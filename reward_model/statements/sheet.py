@@ -10,7 +10,15 @@ from reward_model.jsonl import shown
 from reward_model.schema import FactSheet
 from reward_model.statements import bank, company
 from reward_model.statements.bounds import implausible
-from reward_model.statements.catalogue import Catalogue, Industry, Kind, Part, Scenario, load_catalogue, overlap
+from reward_model.statements.catalogue import (
+    Catalogue,
+    Industry,
+    Kind,
+    Part,
+    Scenario,
+    load_catalogue,
+    overlap,
+)
 from reward_model.statements.draws import Draws
 from reward_model.statements.signs import holds
 
@@ -44,7 +52,7 @@ class Statements:
         kind: of statements.
         years: the last one is what a report is about.
         figures: in hundredths of 亿元, an item's values a year.
-        events: amounts that the items don't show, such as dividends, in the same unit; none for the first year.
+        events: amounts that the items don't show, such as dividends, in the same unit; a year each.
         plot: the storylines.
     """
 
@@ -108,6 +116,12 @@ def draw_statements(
         f"storyline {shown(chosen.name)} gives {shown(field)} no plausible statements ({faults[0]}); "
         "correct its moves or expects"
     )
+
+
+def main_storylines(field: str, catalogue: Catalogue) -> list[str]:
+    """The names of the storylines that can be the main one of a field's sheets."""
+    name, industry = catalogue.industry(field)
+    return [s.name for s in catalogue.scenarios if "main" in s.parts and _fits(s, name, industry)]
 
 
 def _fits(scenario: Scenario, name: str, industry: Industry) -> bool:

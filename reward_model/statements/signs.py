@@ -1,4 +1,4 @@
-"""Which way figures went: claims such as ``revenue up`` that a text's phrases rest on, held against a sheet."""
+"""Which way figures went: claims such as ``revenue up``, held against a sheet."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 
-Figures = Mapping[str, Sequence[int]]
-"""An item's values, one a year, in hundredths."""
+Figures = Mapping[str, Sequence[int] | Sequence[Fraction]]
+"""An item's values, one a year, all in one unit."""
 Events = Sequence[Mapping[str, int]]
 """What the items don't show, one mapping a year."""
 
@@ -94,7 +94,7 @@ WAYS = ("up", "down", "steady", "surge", "slump", "positive", "negative")
 
 
 def check_claim(text: str) -> str:
-    """``text`` if it is a claim: ``revenue up``, ``raised positive``, ``before revenue down`` (the year before).
+    """``text`` if it is a claim: ``revenue up``, ``raised positive``, ``before revenue down`` (earlier).
 
     Raises:
         ValueError: with what is known.
@@ -115,7 +115,9 @@ def value(name: str, figures: Figures, year: int) -> Fraction | None:
     measure = MEASURES[name]
     if any(item not in figures for item in (*measure.plus, *measure.minus, *measure.below)):
         return None
-    above = sum(figures[item][year] for item in measure.plus) - sum(figures[item][year] for item in measure.minus)
+    above = sum(figures[item][year] for item in measure.plus) - sum(
+        figures[item][year] for item in measure.minus
+    )
     if not measure.below:
         return Fraction(above)
     below = sum(figures[item][year] for item in measure.below)

@@ -48,7 +48,9 @@ class Teller:
         opening = [self._fill(self._draws.of(self._company.business.intro))]
         if self._draws.chance(55):
             opening += self._trait()
-        before = self._year(plot.before, years[1], 1, self._draws.of(("context", "context", "effect", "effect", "")))
+        before = self._year(
+            plot.before, years[1], 1, self._draws.of(("context", "context", "effect", "effect", ""))
+        )
         main = self._year(plot.main, years[2], LAST, self._draws.of(("both", "both", "context", "effect")))
         closing = self._beside(plot.sides)
         if self._draws.chance(45):
@@ -82,8 +84,8 @@ class Teller:
         action = self._pick(scenario.tell.action, year)
         if action is None:
             raise InputError(
-                f"storyline {shown(scenario.name)}: none of its actions can be told of {shown(self._company.name)}; "
-                "give one without needs, or the business the words for its slots"
+                f"storyline {shown(scenario.name)}: none of its actions can be told of "
+                f"{shown(self._company.name)}; give one without needs, or the business words for its slots"
             )
         return action
 
@@ -101,7 +103,11 @@ class Teller:
             told.append(self._action(scenario, LAST) + (f"，{effect}" if effect else ""))
         if told:
             told[0] = self._draws.of(("年内", "同年", "此外，", "当年")) + self._subject + told[0]
-        return [told[0], *(self._draws.of(("同时", "另外，", "并且")) + rest for rest in told[1:])] if told else []
+        return (
+            [told[0], *(self._draws.of(("同时", "另外，", "并且")) + rest for rest in told[1:])]
+            if told
+            else []
+        )
 
 
 def tellable(option: Say, statements: Statements, year: int) -> bool:
