@@ -9,6 +9,7 @@ from typing import Any
 
 from reward_model.data.controls import DEFAULT_CONTROLS
 from reward_model.data.endpoint_flags import call_settings
+from reward_model.data.framework_plan import FIELDS
 from reward_model.data.generate_run import GenerateSettings
 from reward_model.data.judge_run import JudgeRunSettings
 from reward_model.data.llm_judge import JudgeSettings
@@ -16,7 +17,6 @@ from reward_model.data.llm_writer import DEGRADATION_TEMPERATURE, LENGTH, Writer
 from reward_model.data.pairs import ATTEMPTS, PairSettings
 from reward_model.jsonl import shown
 
-FIELDS = ("制造业", "服务业", "金融业", "房地产", "科技业")
 PAIRS_PER_FIELD = 10
 
 

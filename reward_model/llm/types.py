@@ -22,11 +22,11 @@ class EndpointError(ResourceError):
 
 
 class BudgetError(InputError):
-    """The next request could cost more than is left of the budget (exit code 2). A run can go on with a larger one."""
+    """The next request could cost more than is left of the budget (exit code 2); a larger one lets it go on."""
 
 
 class AnswerError(Exception):
-    """Raised by a ``read`` callable: the answer can't be used. The model is shown the message when asked again."""
+    """Raised by a ``read`` callable: the answer can't be used. The model is shown why when asked again."""
 
 
 @dataclass(frozen=True)
@@ -162,9 +162,9 @@ KINDS = (
     "exhausted",
     "missing",
 )
-"""Why there is no answer: the model declined; the service's filter said no; the answer was cut off at max_tokens;
-was empty; was not the JSON asked for; was refused by ``read``; the service called this request invalid; attempts ran
-out; or (``replay``) it is not in the ledger."""
+"""Why there is no answer: the model declined; the service's filter said no; the answer was cut off at
+max_tokens; was empty; was not the JSON asked for; was refused by ``read``; the service called this request
+invalid; attempts ran out; or (``replay``) it is not in the ledger."""
 
 
 @dataclass(frozen=True)
