@@ -15,6 +15,7 @@ What a phrase names and the sheet can't give makes that phrase unsayable, never 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -42,8 +43,18 @@ def _environment() -> Environment:
     )
 
 
+_UP = re.compile(r"(?:增加|增长|提高|上升|升至|多出|增至|高出)\{(\w+)\.(?:差|幅|今)\}")
+_DOWN = re.compile(r"(?:减少|下降|降至|回落至|减至|收窄至)\{(\w+)\.(?:差|幅|今)\}")
+
+
+@cache
+def _moves(source: str) -> tuple[tuple[str, int], ...]:
+    """What a phrase says went up (1) or down (-1)."""
+    return tuple((name, 1) for name in _UP.findall(source)) + tuple((name, -1) for name in _DOWN.findall(source))
+
+
 class Phrase:
-    """One way to say something."""
+    """One way to say something. 增加{存货.差} can't be said of what fell."""
 
     def __init__(self, source: str) -> None:
         self.source = source
@@ -52,6 +63,8 @@ class Phrase:
         """The sentence; None where something that it names isn't known."""
         template, wanted = _compiled(self.source)
         try:
+            if any(names(metric).d * sign <= 0 for metric, sign in _moves(self.source)):
+                return None
             rendered: str = template.render({name: names(name) for name in wanted})
         except _UNSAYABLE:
             return None
