@@ -99,10 +99,10 @@ def company_of(text: str) -> str:
     return found[1] if found else ""
 
 
-def answer(text: str, dimensions: Mapping[str, int] | None = None) -> str | None:
-    """The answer to a prompt of this package; None if it is none."""
+def answer(text: str, more: Mapping[str, tuple[Framework, str]] | None = None) -> str | None:
+    """The answer to a prompt of this package; None if it is none. ``more``: companies beside the corpus's."""
     company = company_of(text)
-    framework, gold = golds().get(company, (None, ""))
+    framework, gold = {**golds(), **(more or {})}.get(company, (None, ""))
     if MARKER in text:
         kind = re.search(r"【要写成的毛病：(.+?)，程度", text)
         given = re.search(r"<<<(原报告-\w+)\n(.*)\n\1>>>", text, re.DOTALL)
@@ -143,6 +143,7 @@ class FinancialServer(ChatServer):
 
     def __init__(self, spoil: Mapping[str, str] | None = None, **config: Any) -> None:
         self.spoil = dict(spoil or {})
+        self.more: dict[str, tuple[Framework, str]] = {}
         self.asked: list[str] = []
         super().__init__(**config)
 
@@ -152,7 +153,7 @@ class FinancialServer(ChatServer):
         for part, said in self.spoil.items():
             if part in text:
                 return said
-        return answer(text) or super()._text(body, key, item)
+        return answer(text, self.more) or super()._text(body, key, item)
 
 
 @asynccontextmanager

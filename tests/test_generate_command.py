@@ -17,14 +17,20 @@ from typing import Any, NamedTuple
 from unittest import mock
 
 import pytest
+import yaml
 from financial_chat import FinancialServer, financial_chat, frameworks, write_frameworks
 
 from reward_model.cli import COMMANDS
 from reward_model.cli import main as finrm
+from reward_model.data.framework_plan import embedded_framework
+from reward_model.data.framework_run import planned
+from reward_model.data.framework_writer import framework_request
 from reward_model.data.synthetic_gen_v2 import generate_comparison_dataset
 from reward_model.jsonl import JsonlReader
+from reward_model.offline.writer import OfflineWriter
 from reward_model.rubric import load_rubric
 from reward_model.schema import read_pairs
+from reward_model.tasks import PairTask
 
 ROOT = Path(__file__).parent.parent
 SCRIPT = ROOT / "reward_model" / "data" / "synthetic_gen_v2.py"
@@ -334,6 +340,156 @@ def test_replay_needs_no_network_and_no_key(tmp_path: Path) -> None:
         assert (tmp_path / "pairs.jsonl").read_bytes() == first
 
     asyncio.run(main())
+
+
+def test_frameworks_are_made_where_none_are_given(tmp_path: Path) -> None:
+    rubric = load_rubric()
+    plans = planned(["制造业", "金融业"], 2, 0, rubric)
+    writer = OfflineWriter(rubric)
+    spoil, more = {}, {}
+    for plan in plans:
+        framework = embedded_framework(plan)
+        task = PairTask("t", framework, rubric.quality_focuses[0], rubric.degradations[0], "中度")
+        more[framework.company] = (framework, asyncio.run(writer.gold(task)).text or "")
+        words = {"company": None, "outline": framework.outline, "background": framework.background}
+        # A line that only a framework's prompt has.
+        spoil[framework_request(plan).messages[-1]["content"]] = json.dumps(words, ensure_ascii=False)
+
+    async def main() -> None:
+        async with financial_chat(spoil) as server:
+            server.more = more
+            arguments = [
+                "generate", "--fields", "制造业", "金融业", "--n-pairs-per-field", 2, "--model", "m", "--out",
+                tmp_path / "pairs.jsonl", "--length", "400-1600",
+            ]  # fmt: skip
+            quoted = await call(server, *arguments, "--dry-run")
+            assert "报价：12 次调用" in quoted.out
+            done = await call(server, *arguments)
+            assert done.code == 0, done.err
+            pairs = lines(tmp_path / "pairs.jsonl")
+            assert [pair["metadata"]["field"] for pair in pairs] == ["制造业", "金融业"] * 2
+            assert {pair["metadata"]["framework"] for pair in pairs} == {plan.id for plan in plans}
+            assert server.stats()["requests"] == 12
+            assert "本次 12 次调用，输入 " in done.out
+            assert (await call(server, *arguments)).out.count("本次 0 次调用") == 1
+            # One that no model can write is left out, and another takes its turn.
+            server.spoil[next(iter(spoil))] = "不知道。"
+            fewer = await call(server, *arguments, "--ledger", tmp_path / "other.sqlite")
+            assert fewer.code == 0, fewer.err
+            assert "1 个分析框架没有写成" in fewer.out
+            assert len({pair["metadata"]["framework"] for pair in lines(tmp_path / "pairs.jsonl")}) == 3
+
+    asyncio.run(main())
+
+
+# -- offline
+
+
+def test_the_script_runs_offline_without_a_key_and_says_the_same_again(tmp_path: Path) -> None:
+    script = edited_script(tmp_path, n_pairs_per_field=2)
+    folder = tmp_path / "reward_model" / "data"
+    contents = []
+    for _ in range(2):
+        done = asyncio.run(call(None, script, "--offline", cwd=tmp_path))
+        assert done.code == 0, done.err
+        contents.append({path.name: path.read_bytes() for path in folder.iterdir()})
+    assert contents[0] == contents[1]
+    scored = lines(folder / "comparison_pairs_scored.jsonl")
+    assert len(scored) >= 8
+    assert {pair["metadata"]["field"] for pair in scored} == {
+        "制造业",
+        "服务业",
+        "金融业",
+        "房地产",
+        "科技业",
+    }
+    other = asyncio.run(
+        call(
+            None,
+            "generate",
+            "--offline",
+            "--seed",
+            1,
+            "--n-pairs-per-field",
+            1,
+            "--out",
+            tmp_path / "x.jsonl",
+        )
+    )
+    assert other.code == 0
+    assert lines(tmp_path / "x.jsonl")[0]["chosen"] != scored[0]["chosen"]
+
+
+def four_by_ten(path: Path) -> Path:
+    """A rubric of the user's own: a fourth dimension, ten levels, a degradation and a focus of its own."""
+    value = load_rubric("financial_ten_level").model_dump(mode="json")
+    value["name"] = "four_by_ten"
+    value["dimensions"].append(
+        {
+            "name": "actionability",
+            "title": "可执行性",
+            "title_en": "Actionability",
+            "description": "建议是否具体、有条件，能落到责任与指标。",
+            "levels": [f"十条建议中约有{level}条可以直接执行。" for level in range(10)],
+        }
+    )
+    value["degradations"].append(
+        {"name": "建议空泛", "target": "actionability", "description": "把具体的建议改成口号。"}
+    )
+    value["quality_focuses"] = [*value["quality_focuses"], "可执行导向"]
+    path.write_text(yaml.safe_dump(value, allow_unicode=True), encoding="utf-8")
+    return path
+
+
+def offline_journey(folder: Path, per_field: int) -> Path:
+    """generate, judge, validate by :func:`four_by_ten`; the scored pairs."""
+    rubric = ["--rubric", four_by_ten(folder / "four.yaml")]
+    pairs, scored = folder / "pairs.jsonl", folder / "scored.jsonl"
+    for arguments in (
+        ["generate", "--offline", "--n-pairs-per-field", per_field, "--out", pairs],
+        ["judge", pairs, "--offline", "--votes", 2, "--controls", 1, "--out", scored],
+        ["validate", scored],
+    ):
+        done = asyncio.run(call(None, *arguments, *rubric))
+        assert done.code == 0, done.err
+    return scored
+
+
+def test_four_dimensions_of_ten_levels_need_no_code(tmp_path: Path) -> None:
+    scored = offline_journey(tmp_path, 3)
+    rows = lines(scored)
+    names = {"depth", "professionalism", "accuracy", "actionability"}
+    assert len(rows) >= 12
+    assert all(set(row["scores"]["chosen"]) == names for row in rows)
+    assert max(level for row in rows for level in row["scores"]["chosen"].values()) > 4
+    assert any(row["metadata"]["defect_metadata"]["degradation_type"] == "建议空泛" for row in rows)
+    mixed = asyncio.run(call(None, "validate", scored))
+    assert mixed.code == 2
+    assert "is no dimension of rubric financial" in mixed.err
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_four_dimensions_of_ten_levels_train_evaluate_and_score(tmp_path: Path) -> None:
+    scored = offline_journey(tmp_path, 3)
+    rubric = tmp_path / "four.yaml"
+    model = tmp_path / "model"
+    report = tmp_path / "report.md"
+    report.write_text(lines(scored)[0]["chosen"], encoding="utf-8")
+    for arguments in (
+        ["train", scored, "--preset", "frozen", "--base-model", "embedded", "--rubric", rubric,
+         "--output", model, "--epochs", 2],
+        ["evaluate", model, scored, "--json", tmp_path / "evaluation.json"],
+        ["score", report, "--model", model, "--json"],
+    ):  # fmt: skip
+        done = asyncio.run(call(None, *arguments))
+        assert done.code == 0, done.err
+    assert set(json.loads(done.out)["scores"]) == {"depth", "professionalism", "accuracy", "actionability"}
+    # Data of other levels than the model's.
+    wrong = asyncio.run(
+        call(None, "evaluate", model, ROOT / "reward_model" / "corpus" / "pairs_scored.jsonl")
+    )
+    assert wrong.code == 2
 
 
 # -- what stops a run before it begins

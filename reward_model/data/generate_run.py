@@ -16,9 +16,10 @@ from reward_model.data.llm_writer import LlmWriter, WriterSettings, degraded_req
 from reward_model.data.pairs import PairSettings, PairTally, Progress, quarantine_path, write_pairs
 from reward_model.data.plan import Slot, plan_slots
 from reward_model.data.quote import QuoteBook
+from reward_model.data.spend import Spend, spend_of
 from reward_model.errors import InputError, ResourceError
 from reward_model.jsonl import one_line
-from reward_model.llm import ChatClient, Endpoint
+from reward_model.llm import ChatClient, Endpoint, Ledger
 from reward_model.offline.writer import OfflineWriter
 from reward_model.rubric import Rubric
 from reward_model.tasks import Framework, Writer
@@ -70,7 +71,7 @@ async def generate(
     weights = {item.model: item.weight for item in found}
     given = None if settings.frameworks is None else _given_frameworks(settings, settings.frameworks, notify)
     plans = [] if given else planned(settings.fields, settings.per_field, settings.call.seed, rubric)
-    async with open_client(found, settings.call, beside=settings.out, notify=notify) as (client, _):
+    async with open_client(found, settings.call, beside=settings.out, notify=notify) as (client, ledger):
         if settings.call.dry_run:
             book = QuoteBook(client)
             for plan in plans:
@@ -80,12 +81,13 @@ async def generate(
             slots = _slots(settings, rubric, given or [embedded_framework(plan) for plan in plans], weights)
             notify(_quote(book, slots, rubric, settings.writer))
             return None
+        before = spend_of(ledger)
         frameworks = given or await _written_frameworks(settings, plans, client, found, notify)
         slots = _slots(settings, rubric, frameworks, weights)
         writers: dict[str, Writer] = {
             item.model: LlmWriter(client, item.model, rubric, settings.writer) for item in found
         }
-        return await _written(settings, slots, writers, rubric, notify, progress)
+        return await _written(settings, slots, writers, rubric, notify, progress, _spender(ledger, before))
 
 
 async def _offline(
@@ -111,6 +113,7 @@ async def _written(
     rubric: Rubric,
     notify: Notify,
     progress: Progress | None,
+    spent: Callable[[], str] = str,
 ) -> PairTally:
     tally = PairTally()
     try:
@@ -125,18 +128,23 @@ async def _written(
             tally=tally,
         )
     except BaseException:
-        notify(_last_line(settings, tally, len(slots), "中断"))
+        notify(_last_line(settings, tally, len(slots), "中断", spent()))
         raise
-    notify(_last_line(settings, tally, len(slots), "完成"))
+    notify(_last_line(settings, tally, len(slots), "完成", spent()))
     return tally
 
 
-def _last_line(settings: GenerateSettings, tally: PairTally, slots: int, word: str) -> str:
+def _spender(ledger: Ledger, before: Spend) -> Callable[[], str]:
+    """What tells the run's spend, when asked."""
+    return lambda: f"；本次 {(spend_of(ledger) - before).text()}"
+
+
+def _last_line(settings: GenerateSettings, tally: PairTally, slots: int, word: str, spent: str) -> str:
     line = f"{word}：接受 {tally.accepted}/{slots} 对，写入 {settings.out}"
     if tally.quarantined:
         named = "，".join(f"{kind} {count}" for kind, count in sorted(tally.reasons.items()))
         line += f"；隔离 {tally.quarantined} 项（{named}），见 {quarantine_path(settings.out)}"
-    return line
+    return line + spent
 
 
 def _slots(
@@ -174,7 +182,7 @@ def _given_frameworks(settings: GenerateSettings, path: Path, notify: Notify) ->
     missing = [name for name in settings.fields if name not in {item.field for item in found}]
     if missing:
         raise InputError(
-            f"{one_line(str(path))}: holds no framework of {', '.join(missing)}; add some, or name other --fields"
+            f"{one_line(str(path))}: holds no framework of {', '.join(missing)}; name other --fields"
         )
     return [item for name in settings.fields for item in found if item.field == name]
 

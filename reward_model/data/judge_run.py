@@ -21,9 +21,10 @@ from reward_model.data.judging import (
 )
 from reward_model.data.llm_judge import JudgeSettings, LlmJudge, judge_requests
 from reward_model.data.quote import QuoteBook
+from reward_model.data.spend import Spend, spend_of
 from reward_model.errors import InputError, Problem
 from reward_model.jsonl import JsonlReader, write_json
-from reward_model.llm import ChatClient, default_ledger
+from reward_model.llm import ChatClient, Ledger, default_ledger
 from reward_model.rubric import Rubric
 from reward_model.schema import SIDES, PairRecord, parse_row
 from reward_model.tasks import Judge
@@ -86,13 +87,13 @@ async def judge_file(
     found = endpoints(settings.models, settings.call, default=DEFAULT_JUDGE, flag="--judge-model")
     async with open_client(found, settings.call, beside=_ledger_beside(settings), notify=notify) as (
         client,
-        _,
+        ledger,
     ):
         if settings.call.dry_run:
             notify(_quote(settings, rubric, reader, client, [item.model for item in found]))
             return JudgeOutcome(JudgeTally(), None, tuple(reader.problems))
         judges = {item.model: LlmJudge(client, item.model, rubric, settings.judge) for item in found}
-        return await _judged(settings, rubric, reader, judges, notify, progress)
+        return await _judged(settings, rubric, reader, judges, notify, progress, ledger)
 
 
 def _ledger_beside(settings: JudgeRunSettings) -> Path:
@@ -108,7 +109,9 @@ async def _judged(
     judges: Mapping[str, Judge],
     notify: Notify,
     progress: Progress | None,
+    ledger: Ledger | None = None,
 ) -> JudgeOutcome:
+    before = None if ledger is None else spend_of(ledger)
     tally = JudgeTally()
     builder = CardBuilder(rubric, list(judges), settings.votes)
     sample = ControlSample(settings.controls, settings.call.seed, rubric)
@@ -134,11 +137,13 @@ async def _judged(
             raise InputError(f"{reader.name}: holds no pair to judge{first}")
         controls = await judge_controls(sample.planted(), every, settings.votes)
     except BaseException:
-        notify(_last_line(settings, tally, "中断"))
+        notify(_last_line(settings, tally, "中断") + _spent(ledger, before))
         raise
-    card = builder.card(tally, controls, {})
+    # Of all runs over this ledger: what the judgements cost, not what this run of the command did.
+    spend = {} if ledger is None else spend_of(ledger, "judge").to_dict()
+    card = builder.card(tally, controls, spend)
     write_json(card_path(settings.out), card)
-    notify(_last_line(settings, tally, "完成"))
+    notify(_last_line(settings, tally, "完成") + _spent(ledger, before))
     return JudgeOutcome(tally, card, tuple(reader.problems))
 
 
@@ -157,6 +162,10 @@ def pairs_of(reader: JsonlReader) -> Iterator[PairToJudge]:
             continue
         name = record.metadata.id
         yield PairToJudge(str(row.line if name is None else name), value, record)
+
+
+def _spent(ledger: Ledger | None, before: Spend | None) -> str:
+    return "" if ledger is None or before is None else f"；本次 {(spend_of(ledger) - before).text()}"
 
 
 def _last_line(settings: JudgeRunSettings, tally: JudgeTally, word: str) -> str:

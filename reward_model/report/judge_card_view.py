@@ -54,6 +54,15 @@ def print_judge_card(card: Mapping[str, Any], console: Console) -> None:
     if card["failures"]:
         named = "，".join(f"{clean(kind, 60)} {count}" for kind, count in card["failures"].items())
         console.print(Wrapped(f"失败的评判：{named}"), style="yellow")
+    if card["spend"]:
+        spend = card["spend"]
+        console.print(
+            Wrapped(
+                f"评判共 {spend['calls']} 次调用，输入 {spend['prompt_tokens']:,} / "
+                f"输出 {spend['completion_tokens']:,} token"
+                + (f"，花费 {spend['cost']:.4g}" if spend["cost"] else "")
+            )
+        )
     for line in card["attention"]:
         console.print(Wrapped(f"注意：{clean(line, 300)}"), style="yellow")
 
