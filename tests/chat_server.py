@@ -271,7 +271,7 @@ class ChatServer:
             "limit_burst_rate": "Request rate increased too quickly. To ensure system stability, please "
             "adjust your client logic to scale requests more smoothly over time.",
         }[code]
-        return self._error("429", message, code, wait)
+        return self._error("429", self.config.limit_message or message, code, wait)
 
     async def _broken(self, request: web.Request, fault: str, answer: dict[str, Any]) -> web.StreamResponse:
         config, data = self.config, json.dumps(answer, ensure_ascii=False).encode()
@@ -329,6 +329,11 @@ class ChatServer:
     async def _stats(self, request: web.Request) -> web.Response:
         return web.json_response(self.stats())
 
+    async def _counts(self, request: web.Request) -> web.Response:
+        # Cheap enough to be asked every few milliseconds.
+        found = {"requests": self.requests, "in_flight": self.in_flight, "paid": self.paid.total()}
+        return web.json_response(found)
+
     async def _script(self, request: web.Request) -> web.Response:
         try:
             self.change(await request.json())
@@ -352,6 +357,7 @@ class ChatServer:
         app.router.add_post("/v1/chat/completions", self.chat)
         app.router.add_post("/script", self._script)
         app.router.add_get("/stats", self._stats)
+        app.router.add_get("/counts", self._counts)
         app.router.add_get("/bodies", self._bodies)
         app.router.add_get("/log", self._log)
         app.router.add_route("*", "/elsewhere", self._elsewhere)
@@ -407,6 +413,11 @@ class ServerProcess:
     def stats(self) -> dict[str, Any]:
         """As :meth:`ChatServer.stats`."""
         found: dict[str, Any] = self._call("/stats")
+        return found
+
+    def counts(self) -> dict[str, int]:
+        """``requests``, ``in_flight`` and ``paid``, cheaply."""
+        found: dict[str, int] = self._call("/counts")
         return found
 
     def change(self, **given: Any) -> None:
