@@ -15,6 +15,7 @@ from reward_model.errors import InputError
 
 COMMANDS: dict[str, tuple[str, str]] = {
     "demo": ("reward_model.commands.demo", "完整演示：从数据到评分，无需密钥、GPU 或网络"),
+    "ledger": ("reward_model.commands.ledger", "调用账本：花费、用量、失败分类、原始回答"),
     "validate": ("reward_model.commands.validate", "验证对比对的质量，可导出过滤后的数据"),
     "labels": ("reward_model.commands.labels", "标签分布"),
     "train": ("reward_model.commands.train", "训练奖励模型"),

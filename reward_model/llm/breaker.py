@@ -1,4 +1,5 @@
-"""When to stop asking an endpoint that only fails: the circuit breaker. Pure: every method is told the time."""
+"""When to stop asking an endpoint that only fails: the circuit breaker. Pure: every method is told the
+time."""
 
 from __future__ import annotations
 
@@ -9,7 +10,8 @@ THRESHOLD = 10
 LONGEST = 30.0
 """Seconds between two probes, at most; the first comes after one second, each later after twice as long."""
 SAME_ITEM_ERRORS = 20
-"""So many requests in a row refused as invalid with the same words: it isn't the requests, it is the settings."""
+"""So many requests in a row refused as invalid with the same words: it isn't the requests, it is the
+settings."""
 UNPROVEN = 20.0
 """Seconds that an endpoint which never answered is given: most likely its address is wrong."""
 

@@ -32,8 +32,8 @@ class Budget:
         while self.spent + self.reserved + worst > self.cap:
             if self.spent + worst > self.cap or self.reserved <= 0:
                 raise BudgetError(
-                    f"the budget of {self.cap:g} is used up: {self.spent:.4g} spent (this ledger's earlier runs "
-                    f"included), {self.reserved:.4g} reserved, and the next request may cost {worst:.4g}; "
+                    f"the budget of {self.cap:g} is used up: {self.spent:.4g} spent (earlier runs on this "
+                    f"ledger included), and the next request may cost {worst:.4g}; "
                     "nothing is lost: run the same command with a larger budget to go on"
                 )
             self._settled.clear()

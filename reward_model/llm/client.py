@@ -245,7 +245,8 @@ class ChatClient:
         return places[draw_endpoint([self._endpoints[place] for place in places], request)]
 
     async def _ask(self, index: int, request: ChatRequest) -> _Asked:
-        """The answer from the ledger, else from the endpoint. The same request is not sent twice at a time."""
+        """The answer from the ledger, else from the endpoint. The same request is not sent twice at a
+        time."""
         key = request_key(self._endpoints[index], request)
         while True:
             found = self._ledger.find(key, self._failures_from)
@@ -275,4 +276,7 @@ class ChatClient:
         last = self._ledger.rows(query, (key,))
         if not last:
             return "not in the ledger"
-        return f"no answer in the ledger; its last attempt failed: {last[0][0]} ({one_line(last[0][1] or '', 200)})"
+        kind, fingerprint = last[0]
+        return (
+            f"no answer in the ledger; its last attempt failed: {kind} ({one_line(fingerprint or '', 200)})"
+        )

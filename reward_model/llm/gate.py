@@ -58,8 +58,8 @@ class Slots:
 class Gate:
     """One endpoint's entrance.
 
-    Concurrency is additive increase, multiplicative decrease: halved when over two fifths of the last answers were
-    overload (5xx, time-outs, resets), one more after each window of good ones.
+    Concurrency is additive increase, multiplicative decrease: halved when over two fifths of the last
+    answers were overload (5xx, time-outs, resets), one more after each window of good ones.
 
     Args:
         name: the endpoint's, for messages.
@@ -242,7 +242,7 @@ class Gate:
             if not was_open or pause < math.inf:
                 self._tell(
                     "open",
-                    f"连续 {self.breaker.failures} 次失败，暂停，{pause:.0f} 秒后再试 (failing: {outcome.reason})",
+                    f"连续 {self.breaker.failures} 次失败，{pause:.0f} 秒后再试 (failing: {outcome.reason})",
                     now,
                     always=not was_open,
                 )

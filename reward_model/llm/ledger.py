@@ -6,7 +6,7 @@ import asyncio
 import sqlite3
 import time
 import zlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import closing
 from pathlib import Path
 from types import TracebackType
@@ -25,7 +25,8 @@ LIMITS_LAST = 7 * 24 * 3600.0
 
 
 def default_ledger(out: str | Path) -> Path:
-    """Where the ledger of a run that writes ``out`` lies: beside it, ``pairs.jsonl``: ``pairs.ledger.sqlite``."""
+    """Where the ledger of a run that writes ``out`` lies: beside it, ``pairs.jsonl``:
+    ``pairs.ledger.sqlite``."""
     return Path(out).with_suffix(".ledger.sqlite")
 
 
@@ -40,9 +41,10 @@ class Found(NamedTuple):
 class Ledger:
     """An open ledger file. One process writes at a time; any number may read (``read_only=True``).
 
-    A row is inserted when a request is sent and completed when its answer is there; :meth:`finish` gives a future
-    that is done once that is on disk (WAL, ``synchronous=FULL``). Rows that arrive together share one transaction.
-    What a killed process had in flight is found as "lost" by the next one.
+    A row is inserted when a request is sent and completed when its answer is there; :meth:`finish` gives a
+    future that is done once that is committed: it outlives the process, and a second later a power cut too.
+    Rows that arrive together share one transaction. What a killed process had in flight is found as "lost"
+    by the next one.
 
     Args:
         path: the file; made if it isn't there, unless ``read_only``.
@@ -79,7 +81,8 @@ class Ledger:
         if not read_only:
             self._writer = LedgerWriter(self.path)
 
-    # -- reading -----------------------------------------------------------------------------------------------
+    # -- reading
+    # -----------------------------------------------------------------------------------------------
 
     def rows(self, query: str, parameters: Iterable[Any] = ()) -> list[tuple[Any, ...]]:
         """The rows of a query.
@@ -89,6 +92,13 @@ class Ledger:
         """
         try:
             return self._reader.execute(query, tuple(parameters)).fetchall()
+        except sqlite3.Error as error:
+            raise fault(self.path, error) from None
+
+    def each(self, query: str, parameters: Iterable[Any] = ()) -> Iterator[tuple[Any, ...]]:
+        """As :meth:`rows`, one at a time: for queries whose answer is as large as the file."""
+        try:
+            yield from self._reader.execute(query, tuple(parameters))
         except sqlite3.Error as error:
             raise fault(self.path, error) from None
 
@@ -124,9 +134,10 @@ class Ledger:
         return int(self._value("SELECT COALESCE(MAX(attempt), 0) FROM attempts WHERE key = ?", (key,)))
 
     def spent(self) -> float:
-        """Money: what answers cost, and the worst case of those that may have been billed but didn't arrive."""
-        query = f"SELECT SUM(CASE WHEN kind IN ({_UNKNOWN}) THEN COALESCE(cost, reserved) ELSE cost END) FROM attempts"
-        return float(self._value(query) or 0.0)
+        """Money: what answers cost, and the worst case of those that may have been billed but didn't
+        arrive."""
+        known = f"CASE WHEN kind IN ({_UNKNOWN}) THEN COALESCE(cost, reserved) ELSE cost END"
+        return float(self._value(f"SELECT SUM({known}) FROM attempts") or 0.0)
 
     def endpoint(self, identity: str, model: str) -> tuple[int, str | None, dict[str, float]]:
         """An endpoint's number, the answer format it takes (None: not known), the limits learnt."""
@@ -147,15 +158,18 @@ class Ledger:
         return bool(self.rows(query, (endpoint,)))
 
     def token_ratio(self, endpoint: int) -> float | None:
-        """Prompt tokens as the endpoint counted them over our estimate, in the last 200 answers; None: too few."""
+        """Prompt tokens as the endpoint counted them over our estimate, in the last 200 answers; None: too
+        few."""
         query = (
-            "SELECT COUNT(*), SUM(prompt_tokens), SUM(estimated) FROM (SELECT prompt_tokens, estimated FROM attempts "
+            "SELECT COUNT(*), SUM(prompt_tokens), SUM(estimated) FROM "
+            "(SELECT prompt_tokens, estimated FROM attempts "
             "WHERE endpoint = ? AND prompt_tokens > 0 AND estimated > 0 ORDER BY id DESC LIMIT 200)"
         )
         count, counted, estimated = self.rows(query, (endpoint,))[0]
         return float(counted / estimated) if count >= 5 else None
 
-    # -- writing -----------------------------------------------------------------------------------------------
+    # -- writing
+    # -----------------------------------------------------------------------------------------------
 
     @property
     def writer(self) -> LedgerWriter:
@@ -182,7 +196,7 @@ class Ledger:
     def finish(
         self, number: int, outcome: Outcome, body: bytes | None, seconds: float, cost: float | None
     ) -> asyncio.Future[None]:
-        """Complete a row with what came back; the future is done when it is on disk."""
+        """Complete a row with what came back; the future is done when that is committed."""
         return self.writer.put_awaited(_finish, number, outcome, body, seconds, cost)
 
     def judge(self, number: int, verdict: str | None) -> None:
@@ -242,7 +256,8 @@ def _numbers(text: str) -> dict[str, float]:
     return {name: float(value) for name, value in numbers.items() if value > 0}
 
 
-# -- what the writer's thread runs ---------------------------------------------------------------------------------
+# -- what the writer's thread runs
+# ---------------------------------------------------------------------------------
 
 
 def _add_endpoint(connection: sqlite3.Connection, identity: str, model: str) -> None:
@@ -253,9 +268,9 @@ def _begin(connection: sqlite3.Connection, number: int, row: Mapping[str, Any], 
     packed = zlib.compress(body, 1)
     connection.execute("INSERT OR IGNORE INTO requests (key, body) VALUES (?, ?)", (row["key"], packed))
     connection.execute(
-        "INSERT INTO attempts (id, key, endpoint, purpose, version, sample, attempt, mode, started, estimated, "
-        "reserved, kind) VALUES (?, :key, :endpoint, :purpose, :version, :sample, :attempt, :mode, :started, "
-        ":estimated, :reserved, 'sent')".replace("?", ":id"),
+        "INSERT INTO attempts (id, key, endpoint, purpose, version, sample, attempt, mode, started, "
+        "estimated, reserved, kind) VALUES (:id, :key, :endpoint, :purpose, :version, :sample, :attempt, "
+        ":mode, :started, :estimated, :reserved, 'sent')",
         {**row, "id": number},
     )
 

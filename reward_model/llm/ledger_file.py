@@ -82,7 +82,8 @@ def lock_file(path: Path) -> Any:
         lock.acquire(timeout=0)
     except Timeout:
         raise InputError(
-            f"{one_line(str(path))}: another run is writing to this ledger; wait for it to end, or name another one"
+            f"{one_line(str(path))}: another run is writing to this ledger; "
+            "wait for it to end, or name another one"
         ) from None
     except OSError as error:
         raise fault(path, error) from None
@@ -105,8 +106,8 @@ def connect(path: Path, *, read_only: bool = False) -> sqlite3.Connection:
         return connection
     connection = sqlite3.connect(path, timeout=30, isolation_level=None, check_same_thread=False)
     connection.execute("PRAGMA journal_mode=WAL")
-    # An answer costs money, also after a power cut. One fsync a transaction, and rows that come together share it.
-    connection.execute("PRAGMA synchronous=FULL")
+    # Outlives the process; the writer sees to power cuts.
+    connection.execute("PRAGMA synchronous=NORMAL")
     connection.execute("PRAGMA wal_autocheckpoint=4000")
     return connection
 
@@ -121,7 +122,7 @@ def make_tables(connection: sqlite3.Connection, path: Path, *, check_only: bool 
         raise InputError(f"{name}: is an SQLite file, but no ledger; name another file")
     if application == APPLICATION and version > VERSION:
         raise InputError(
-            f"{name}: is of version {version}, this program reads up to {VERSION}; install a newer reward-model"
+            f"{name}: is of version {version}, this program reads {VERSION}; install a newer reward-model"
         )
     if application == APPLICATION and not {"endpoints", "requests", "attempts"} <= tables:
         raise InputError(f"{name}: is damaged (tables are missing); restore a copy, or move it away")

@@ -1,10 +1,17 @@
-"""The thread that writes the ledger: what is queued together becomes one transaction with one fsync."""
+"""The thread that writes the ledger: what is queued together becomes one transaction.
+
+A committed transaction outlives the process, however it ends (WAL, ``synchronous=NORMAL``). So that a power cut
+too costs no more than the last second's answers, the log is flushed to the disk every second. An fsync for each
+transaction (``FULL``) took 4 ms on an idle disk and 30 ms on a busy one, on the way of every answer.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import os
 import sqlite3
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 from queue import Empty, SimpleQueue
@@ -17,6 +24,7 @@ Write = Callable[..., None]
 
 _MOST = 500
 """Writes in one transaction."""
+SYNC_SECONDS = 1.0
 
 
 class _Item(NamedTuple):
@@ -40,7 +48,7 @@ class LedgerWriter:
         self._queue.put(_Item(write, arguments, None))
 
     def put_awaited(self, write: Write, *arguments: Any) -> asyncio.Future[None]:
-        """Queue a write; the future is done when it is on disk, or has the error why it isn't."""
+        """Queue a write; the future is done when it is committed, or has the error why it isn't."""
         future = asyncio.get_running_loop().create_future()
         self._queue.put(_Item(write, arguments, future))
         return future
@@ -73,19 +81,43 @@ class LedgerWriter:
             connection = connect(self._path)
         except sqlite3.Error as error:
             self.error, connection = fault(self._path, error), sqlite3.connect(":memory:")
-        closing = False
+        closing, unsynced_since = False, 0.0
         while not closing:
-            items = [self._queue.get()]
-            try:
-                while len(items) < _MOST:
-                    items.append(self._queue.get_nowait())
-            except Empty:
-                pass
-            closing = items[-1].write is None
-            if self.error is None:
+            left = max(0.0, unsynced_since + SYNC_SECONDS - time.monotonic()) if unsynced_since else None
+            items = self._take(left)
+            closing = bool(items) and items[-1].write is None
+            if items and self.error is None:
                 self._commit(connection, items)
+                unsynced_since = unsynced_since or time.monotonic()
             self._tell(items)
+            if unsynced_since and time.monotonic() - unsynced_since >= SYNC_SECONDS:
+                self._sync()
+                unsynced_since = 0.0
         connection.close()
+
+    def _take(self, timeout: float | None) -> list[_Item]:
+        """What is queued; waits for the first, at most ``timeout`` seconds."""
+        items: list[_Item] = []
+        try:
+            items.append(self._queue.get(timeout=timeout))
+            while len(items) < _MOST and items[-1].write is not None:
+                items.append(self._queue.get_nowait())
+        except Empty:
+            pass
+        return items
+
+    def _sync(self) -> None:
+        try:
+            # Not the database itself: closing a second handle of it would drop SQLite's locks.
+            handle = os.open(f"{self._path}-wal", os.O_RDWR)
+        except OSError:
+            return  # just checkpointed, which flushes
+        try:
+            os.fsync(handle)
+        except OSError as error:
+            self.error = fault(self._path, sqlite3.OperationalError(f"disk I/O error: {error.strerror}"))
+        finally:
+            os.close(handle)
 
     def _commit(self, connection: sqlite3.Connection, items: list[_Item]) -> None:
         try:

@@ -23,7 +23,8 @@ RETRY = frozenset(
 FATAL = frozenset({"auth", "not_found", "no_money", "redirect"})
 """Every other request would fare the same."""
 UNKNOWN_COST = frozenset({"timeout", "connection", "bad_body", "oversized", "lost"})
-"""The endpoint may have answered and billed; the answer didn't arrive whole. The budget counts the worst case."""
+"""The endpoint may have answered and billed; the answer didn't arrive whole. The budget counts the worst
+case."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +32,8 @@ class Outcome:
     """One attempt's end.
 
     Attributes:
-        kind: one of ``FINAL``, ``RETRY``, ``FATAL`` or "mode" (the endpoint doesn't take this response format).
+        kind: one of ``FINAL``, ``RETRY``, ``FATAL`` or "mode" (the endpoint doesn't take this response
+            format).
         reason: for people.
         status: of HTTP; None if there was none.
         code: the service's own name of the error.
@@ -57,8 +59,8 @@ _NO_MONEY = re.compile(
     re.IGNORECASE,
 )
 _FILTER = re.compile(
-    r"data.?inspection|content.?(filter|policy|moderation|safety|management)|inappropriate content|sensitive.?content"
-    r"|^1301$|不安全或敏感|敏感内容|内容安全",
+    r"data.?inspection|content.?(filter|policy|moderation|safety|management)"
+    r"|inappropriate content|sensitive.?content|^1301$|不安全或敏感|敏感内容|内容安全",
     re.IGNORECASE,
 )
 _RATE = re.compile(
@@ -76,7 +78,8 @@ _REFUSAL = re.compile(
     r"作为(?:一[个名款])?[^，。\n]{0,16}(?:AI|人工智能|语言模型|助手)[^。\n]{0,20}?|我)"
     r"(?:无法|不能|没有?办法|不便|不可以|不会)(?:为您|为你|给您|给你|对此|就此|继续|直接|按照?[^，。]{0,12})?"
     r"(?:协助|帮助|帮您|帮你|提供|回答|回应|满足|完成|处理|生成|撰写|讨论|参与|执行|给出|答复)"
-    r"|(?:i['’]?m|i am) (?:really |very |so )?(?:sorry|afraid)\b[^.\n]{0,40}?\b(?:can(?:no|['’])t|unable|won['’]t|not able)"
+    r"|(?:i['’]?m|i am) (?:really |very |so )?(?:sorry|afraid)\b[^.\n]{0,40}?"
+    r"\b(?:can(?:no|['’])t|unable|won['’]t|not able)"
     r"|(?:sorry, (?:but )?)?i (?:can(?:not|['’]t)|am unable to|am not able to|won['’]t) (?:be able to )?"
     r"(?:assist|help|provide|comply|fulfil|answer|continue|create|write|generate|discuss|do that)"
     r"|as an ai (?:language )?model, i (?:can(?:not|['’]t)|am unable|am not able)",
@@ -170,10 +173,10 @@ def _content(content: Any) -> str:
     if not isinstance(content, str):
         return ""
     # Half a surrogate pair parses, but no file could take the text.
-    content = content.encode("utf-8", "replace").decode("utf-8") if not content.isascii() else content
+    text = content if content.isascii() else content.encode("utf-8", "replace").decode("utf-8")
     # Where a server doesn't part thinking from answering.
-    found = _THOUGHT.match(content)
-    return content[found.end() :] if found else content
+    found = _THOUGHT.match(text)
+    return text[found.end() :] if found else text
 
 
 def _count(value: Any) -> int | None:
@@ -184,22 +187,22 @@ def _error_fields(value: Mapping[str, Any]) -> tuple[str, str]:
     """Code and message, from the shapes that OpenAI, DashScope, vLLM, Ollama and FastAPI use."""
     error = value.get("error")
     if isinstance(error, str):
-        return "", error
-    source = error if isinstance(error, Mapping) else value
+        return "", str(error)
+    source: Mapping[str, Any] = error if isinstance(error, Mapping) else value
     code = source.get("code") or source.get("type") or ""
     if isinstance(source.get("type"), str) and str(code).isdigit():
         code = source["type"] if len(str(code)) == 3 else code
     message = source.get("message") or source.get("msg") or source.get("detail") or ""
     if not isinstance(message, str):
         message = json.dumps(message, ensure_ascii=False)[:1000]
-    return one_line(str(code), 80), message
+    return one_line(str(code), 80), str(message)
 
 
 def _inner_status(value: Mapping[str, Any]) -> int | None:
     """The status that some gateways put into the body of an answer with status 200."""
     error = value.get("error")
-    code = error.get("code") if isinstance(error, Mapping) else None
-    return int(code) if str(code).isdigit() and 400 <= int(str(code)) < 600 else None
+    code = str(error.get("code")) if isinstance(error, Mapping) else ""
+    return int(code) if re.fullmatch("[45][0-9]{2}", code) else None
 
 
 def _page_text(body: bytes) -> str:
@@ -237,7 +240,8 @@ def _error(kind: str, status: int, code: str, message: str) -> Outcome:
 
 
 def normalised(message: str) -> str:
-    """``message`` without what differs between two occurrences of the same error: numbers, ids, quoted values."""
+    """``message`` without what differs between two occurrences of the same error: numbers, ids, quoted
+    values."""
     text = re.sub(
         r"\b[0-9a-f]{8}[0-9a-f-]{8,}\b|\b(?:req|chatcmpl|request)[-_][\w-]+", "#", message, flags=re.I
     )

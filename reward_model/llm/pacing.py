@@ -1,9 +1,9 @@
 """How fast an endpoint may be asked: learnt from what it rejects. Pure: every method is told the time.
 
 The model of an endpoint: requests a second, evenly spaced (``rate``; None: no limit met), and requests and
-tokens in a sliding minute. It starts slowly and doubles until something is rejected; then it takes the rate that
-was let through, holds it, and tries a little more now and then. Rejections that come at every rate alike (``noise``)
-are none of the rate's doing and don't lower it.
+tokens in a sliding minute. It starts slowly and doubles until something is rejected; then it takes the
+rate that was let through, holds it, and tries a little more now and then. Rejections that come at every
+rate alike (``noise``) are none of the rate's doing and don't lower it.
 """
 
 from __future__ import annotations
@@ -18,6 +18,9 @@ START_RATE = 8.0
 """Requests a second at first."""
 DOUBLING = 0.5
 """Seconds after which the rate doubles, as long as nothing is rejected."""
+FAST_AFTER, FAST_DOUBLING = 24, 0.2
+"""After so many requests without a rejection, most limits that there are would have shown: it doubles
+sooner."""
 OPEN_RATE = 1024.0
 """At this rate pacing ends: more than this an endpoint that didn't object once doesn't need to be spared."""
 MARGIN = 0.97
@@ -59,12 +62,14 @@ class Pacer:
         if self.rate is None:
             self.rate = max(START_RATE, known.get("seen_per_second", 0.0) / 2)
         # A limit that an earlier run came to know is not tested again at once.
-        self._hold_for = 30.0 if self.holding else 2.0
+        self._hold_for = 2.0 if not self.holding else 30.0 if known.get("tested") else 12.0
         self._step = 0.05
         self._trial_from: float | None = None
         self._seen = known.get("seen_per_second", 0.0)
         self.noise = 0.0
         self._share = 1.0
+        self._capacity = 0.0
+        self._ever_rejected = False
         self._index = 0
         self._epoch = 0
         self._epoch_at = self._last_at = -math.inf
@@ -84,15 +89,20 @@ class Pacer:
         self._blocked_by_tokens = False
         self._slowest_rejection = 0.05
 
-    # -- asking ------------------------------------------------------------------------------------------------
+    # -- asking
+    # ------------------------------------------------------------------------------------------------
 
     def delay(self, now: float, tokens: int = 0) -> float:
         """Seconds until a request that may cost ``tokens`` can be sent; 0: now."""
         self._grow(now)
         wait = max(self.paused_until - now, self._next_at - now)
         if self._probe is not None:
-            # While it was rejected again and again, one at a time.
-            wait = max(wait, self._probe_at + 2 * self._slowest_rejection - now)
+            # After a pause one request, and the next when that would have been rejected by now.
+            known = self._probe_at + max(0.1, 3 * self._slowest_rejection)
+            if now >= known:
+                self._unblock(now)
+            else:
+                wait = max(wait, known - now)
         if self.holding and self.rate is not None:
             self._forget(now)
             room = max(1.0, self.rate / MARGIN)
@@ -111,17 +121,19 @@ class Pacer:
         self._index += 1
         self._recent.append(now)
         self._last.append([sent.index, 0])
-        if self._pauses:
-            self._probe, self._probe_at = sent.index if self._probe is None else self._probe, now
+        if self._pauses and self._probe is None:
+            self._probe, self._probe_at = sent.index, now
         rate = self._pace(tokens)
         if rate is not None:
-            # A timer that fires late must not lower a high rate; at a low one, two at once may be one too many.
+            # A timer that fires late must not lower a high rate; at a low one, two at once may be one too
+            # many.
             catch_up = _CATCH_UP if rate > _EVEN_BELOW else 0.0
             self._next_at = max(self._next_at, now - catch_up) + 1 / rate
         self._add_minute(now, 1, tokens)
         return sent
 
-    # -- learning ----------------------------------------------------------------------------------------------
+    # -- learning
+    # ----------------------------------------------------------------------------------------------
 
     def answered(self, sent: Sent, now: float, tokens: int | None) -> None:
         """The endpoint took the request; ``tokens`` it cost, where known."""
@@ -159,6 +171,7 @@ class Pacer:
             if entry[0] == sent.index:
                 entry[1] = 1
         self._blocked_by_tokens = by_tokens
+        self._ever_rejected = True
         probing = self._probe is not None and sent.index >= self._probe
         if wait is not None and (wait > 5 or self._rejected_lately() >= 2 or probing):
             self.paused_until = max(self.paused_until, now + wait)
@@ -187,9 +200,11 @@ class Pacer:
         share = after.count(0) / len(after) if after else 0.0
         found = self._throughput(now)
         if share > 0:
-            found = min(found, max(0.25, share) * rate)
+            # Two views: what a burst let through, and what is let through now. Either alone misleads.
+            found = min(found, math.sqrt(found * max(0.25, share) * rate))
         self._new_rate(now, max(0.1, found * MARGIN))
         self.holding, self._share = True, self._rejected_lately() / len(self._last)
+        self._capacity = rate * (1 - self._share)
         if not any(rejected == 0 for rejected in after[-3:]):
             self._pause(now)
 
@@ -206,10 +221,12 @@ class Pacer:
             return
         share = self._epoch_rejected / sent
         rate = self.rate or 1.0
-        if sent >= 20 and share >= 0.5 * self._share:
+        # What a limit of the rate would still reject at this rate, by what it let through at the one before.
+        expected = max(0.0, 1 - self._capacity / rate)
+        if sent >= 20 and expected + 0.5 * self._share <= share <= 0.3:
             # Slower, and rejections as before: not the rate's doing.
-            self.noise = max(self.noise, min(0.3, share))
-        self._share = share
+            self.noise = max(self.noise, share)
+        self._share, self._capacity = share, rate * (1 - share)
         self._new_rate(now, max(0.1, rate * max(0.5, 1 - share)))
         if self._rejected_lately() >= 5:
             self._pause(now)
@@ -245,7 +262,8 @@ class Pacer:
         # A rate that nobody used proved nothing.
         used = sent >= 0.5 * self.rate * passed
         if not self.holding:
-            if passed >= self.doubling:
+            fast = self._index >= FAST_AFTER and not self._ever_rejected and self.doubling == DOUBLING
+            if passed >= (FAST_DOUBLING if fast else self.doubling):
                 self._next_epoch(now)
                 if used and not self._frozen():
                     self.rate *= 2
@@ -275,7 +293,8 @@ class Pacer:
         self.rate *= 1 + self._step
         self._next_epoch(now)
 
-    # -- pauses ------------------------------------------------------------------------------------------------
+    # -- pauses
+    # ------------------------------------------------------------------------------------------------
 
     def _pause(self, now: float) -> None:
         """Send nothing for a while, twice as long each time; then one request, to see."""
@@ -290,9 +309,9 @@ class Pacer:
     def _unblock(self, now: float) -> None:
         since, pauses = self._blocked_since, self._pauses
         self._pauses, self._probe, self._blocked_since = 0, None, None
-        if since is None or now - since < 5 or pauses < 3:
+        if since is None or now - since < 20 or pauses < 5:
             return
-        # Longer than any limit of a second: it was the minute's.
+        # Far longer than any limit of a second: it was the minute's.
         requests, tokens = self._blocked_minute
         if self._blocked_by_tokens:
             self.tpm = max(1.0, tokens * MARGIN)
@@ -306,7 +325,8 @@ class Pacer:
         """When it began that nothing was let through; None while something is."""
         return self._blocked_since if self._pauses else None
 
-    # -- windows -----------------------------------------------------------------------------------------------
+    # -- windows
+    # -----------------------------------------------------------------------------------------------
 
     def announced(self, requests: float | None, tokens: float | None) -> None:
         """What ``x-ratelimit-limit-*`` say: requests and tokens a minute."""
@@ -367,15 +387,19 @@ class Pacer:
         rate = self._trial_from or self.rate or START_RATE
         sent, passed = self._index - self._epoch, self._last_at - self._epoch_at
         # A run that ended before a rejection led to anything: what got through in that time.
-        return min(rate, (sent - self._epoch_rejected) / passed) if self._epoch_rejected and passed > 1 else rate
+        if not self._epoch_rejected or passed <= 1:
+            return rate
+        return min(rate, (sent - self._epoch_rejected) / passed)
 
-    # -- remembering -------------------------------------------------------------------------------------------
+    # -- remembering
+    # -------------------------------------------------------------------------------------------
 
     def learnt(self) -> dict[str, float]:
         """What the next run should know."""
         found: dict[str, float] = {}
         if self.holding and self.rate is not None:
             found["requests_per_second"] = round(self._held(), 3)
+            found["tested"] = float(self._hold_for > 5)
         elif self._seen:
             found["seen_per_second"] = self._seen
         if self.rpm is not None:

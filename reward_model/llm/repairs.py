@@ -29,7 +29,8 @@ _ASK_AGAIN = {
 def use(
     request: ChatRequest, outcome: Outcome, read: Callable[[str], T] | None
 ) -> tuple[T | None, Failure | None]:
-    """The value of an answer, or why there is none. What ``read`` raises beyond its part is a bug and comes out."""
+    """The value of an answer, or why there is none. What ``read`` raises beyond its part is a bug and
+    comes out."""
     if outcome.kind != "ok" or outcome.text is None:
         return None, Failure(_NAMES.get(outcome.kind, outcome.kind), outcome.reason)
     text: str | None = outcome.text

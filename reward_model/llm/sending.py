@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import random
 import time
 from collections.abc import Callable
@@ -27,7 +28,8 @@ LIMITED = 40
 """Rejections for the rate of one item, though others get through."""
 _BACKOFF, _MAX_BACKOFF = 0.25, 20.0
 _DETECTION_SECONDS = 2.0
-"""An unsupported answer format is refused at once; those that come after wait so long for the first to find out."""
+"""An unsupported answer format is refused at once; those that come after wait so long for the first to
+find out."""
 
 
 class Sent(NamedTuple):
@@ -143,7 +145,8 @@ class Sender:
                 finally:
                     self._tally.retrying -= 1
 
-    # -- one attempt -------------------------------------------------------------------------------------------
+    # -- one attempt
+    # -------------------------------------------------------------------------------------------
 
     async def _attempt(
         self, request: ChatRequest, key: bytes, mode: str, number: int, again: bool
@@ -215,7 +218,8 @@ class Sender:
     def _count(self, counter: str, by: int) -> None:
         setattr(self._tally, counter, getattr(self._tally, counter) + by)
 
-    # -- money -------------------------------------------------------------------------------------------------
+    # -- money
+    # -------------------------------------------------------------------------------------------------
 
     def worst_case(self, request: ChatRequest, estimated: int) -> float | None:
         """The most that a request may cost; None where the price or ``max_tokens`` isn't known."""
@@ -239,7 +243,8 @@ class Sender:
         if outcome.completion_tokens:
             self._completion += 0.05 * (outcome.completion_tokens - self._completion)
 
-    # -- answer formats ----------------------------------------------------------------------------------------
+    # -- answer formats
+    # ----------------------------------------------------------------------------------------
 
     async def _format(self, request: ChatRequest) -> tuple[str, asyncio.Event | None]:
         """The answer format to ask for; with an event to set if this request is the one that finds out."""
@@ -248,10 +253,8 @@ class Sender:
         if self._detecting is None:
             self._detecting = asyncio.Event()
             return self._next_mode, self._detecting
-        try:
+        with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self._detecting.wait(), _DETECTION_SECONDS)
-        except TimeoutError:
-            pass
         return self._next_mode, None
 
     def _learn_format(self, request: ChatRequest, mode: str, outcome: Outcome) -> None:
@@ -267,7 +270,8 @@ class Sender:
             self._mode = mode
             self._ledger.remember(self.number, mode=mode)
 
-    # -- ends --------------------------------------------------------------------------------------------------
+    # -- ends
+    # --------------------------------------------------------------------------------------------------
 
     def _unmake_refusals(self) -> None:
         """The last requests were refused for the settings, not for what they are: they may be asked again."""

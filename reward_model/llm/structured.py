@@ -14,10 +14,10 @@ _MAX_CHARS = 400_000
 def json_text(text: str) -> str | None:
     """The JSON object that an answer holds, as strict JSON text; None if there is none.
 
-    Taken as it is where the whole answer is JSON. Else from the last fence that holds an object, or from the first
-    brace to the last; what doesn't parse there (a comma too many, single quotes, an unescaped quotation mark) is
-    mended by ``json_repair``. Of several objects the last one counts: models think first and conclude last, and
-    an object quoted from the text that they read comes before their own.
+    Taken as it is where the whole answer is JSON. Else from the last fence that holds an object, or from
+    the first brace to the last; what doesn't parse there (a comma too many, single quotes, an unescaped
+    quotation mark) is mended by ``json_repair``. Of several objects the last one counts: models think
+    first and conclude last, and an object quoted from the text that they read comes before their own.
     """
     stripped = text.strip()
     if _strict(stripped) is not None:
@@ -26,7 +26,7 @@ def json_text(text: str) -> str | None:
     start, end = stripped.find("{"), stripped.rfind("}")
     for part in [*reversed(fenced), stripped[start : end + 1] if 0 <= start < end else ""]:
         if part and _strict(part) is not None:
-            return part
+            return str(part)
     for part in [*reversed(fenced), stripped[start:] if start >= 0 else ""]:
         mended = _mend(part) if part and len(part) <= _MAX_CHARS else None
         if mended is not None:
@@ -51,10 +51,7 @@ def _mend(text: str) -> str | None:
 
     try:
         value = repair_json(text, return_objects=True, skip_json_loads=True)
-        return (
-            json.dumps(value, ensure_ascii=False, allow_nan=False)
-            if isinstance(value, dict) and value
-            else None
-        )
+        usable = isinstance(value, dict) and value
+        return str(json.dumps(value, ensure_ascii=False, allow_nan=False)) if usable else None
     except (ValueError, RecursionError, IndexError, TypeError):
         return None

@@ -1,4 +1,5 @@
-"""One HTTP request to an endpoint: bytes out, bytes in, bounded in time and size, no secret in what is said."""
+"""One HTTP request to an endpoint: bytes out, bytes in, bounded in time and size, no secret in what is
+said."""
 
 from __future__ import annotations
 
@@ -181,7 +182,8 @@ def _cause(error: BaseException) -> str:
 
 
 def asked_to_wait(headers: Mapping[str, str]) -> float | None:
-    """Seconds from ``retry-after-ms`` or ``Retry-After`` (seconds or an HTTP date); None: not said, or nonsense."""
+    """Seconds from ``retry-after-ms`` or ``Retry-After`` (seconds or an HTTP date); None: not said, or
+    nonsense."""
     for name, scale in (("retry-after-ms", 1000.0), ("retry-after", 1.0)):
         text = headers.get(name)
         if text is None:

@@ -22,7 +22,8 @@ class EndpointError(ResourceError):
 
 
 class BudgetError(InputError):
-    """The next request could cost more than is left of the budget (exit code 2); a larger one lets it go on."""
+    """The next request could cost more than is left of the budget (exit code 2); a larger one lets it go
+    on."""
 
 
 class AnswerError(Exception):

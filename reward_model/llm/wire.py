@@ -72,7 +72,8 @@ def _is_strict(schema: Any) -> bool:
 
 
 def _with_note(messages: Sequence[Mapping[str, Any]], note: str) -> list[Mapping[str, Any]]:
-    """``messages`` with ``note`` at the end of the first user message: before what changes from one to the next."""
+    """``messages`` with ``note`` at the end of the first user message: before what changes from one to the
+    next."""
     noted = list(messages)
     for place, message in enumerate(noted):
         if message.get("role") == "user" and isinstance(message.get("content"), str):
@@ -84,7 +85,8 @@ def _with_note(messages: Sequence[Mapping[str, Any]], note: str) -> list[Mapping
 def request_key(endpoint: Endpoint, request: ChatRequest, body: bytes | None = None) -> bytes:
     """SHA-256 over the body in the strictest mode, the endpoint's identity, the version and the sample.
 
-    Whether the endpoint turns out to take that mode is left out: an answer is found again after it was learnt.
+    Whether the endpoint turns out to take that mode is left out: an answer is found again after it was
+    learnt.
     """
     sent = request_body(endpoint, request) if body is None else body
     digest = hashlib.sha256(_dump([endpoint.identity, request.version, request.sample]).encode("utf-8"))
@@ -96,8 +98,8 @@ def request_key(endpoint: Endpoint, request: ChatRequest, body: bytes | None = N
 def draw_endpoint(endpoints: Sequence[Endpoint], request: ChatRequest) -> int:
     """The index of the endpoint that a request goes to: always the same one, by weight over all requests.
 
-    Weighted rendezvous hashing (Wang, Ravishankar 1998; weights: Schindelhauer, Schomaker 2005): when an endpoint
-    is added or its weight changes, only the requests that go to or leave it move.
+    Weighted rendezvous hashing (Wang, Ravishankar 1998; weights: Schindelhauer, Schomaker 2005): when an
+    endpoint is added or its weight changes, only the requests that go to or leave it move.
     """
     if len(endpoints) == 1:
         return 0
