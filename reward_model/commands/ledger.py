@@ -112,8 +112,8 @@ def _print(found: Mapping[str, Any], console: Console) -> None:
     else:
         console.print(f"时间 {_moment(found['first'])} 至 {_moment(found['last'])}")
         console.print(
-            f"请求 {found['requests']:,}  调用 {totals['calls']:,}  有用的回答 {totals['used']:,} "
-            "(requests, calls, answers of use)"
+            f"请求 {found['requests']:,}  有回答 {found['answered']:,}  调用 {totals['calls']:,} "
+            "(requests, answered, calls)"
         )
         console.print(
             f"词元 输入 {totals['prompt_tokens']:,}  输出 {totals['completion_tokens']:,}"

@@ -215,11 +215,12 @@ class ChatClient:
         """
         index = self._choose(request, model)
         name = self._endpoints[index].model
+        item = request_key(self._endpoints[index], request)
         attempts = 0
         asked = request
         try:
             for left in range(repairs, -1, -1):
-                found = await self._ask(index, asked)
+                found = await self._ask(index, asked, item)
                 attempts += found.attempts
                 if found.outcome is None:
                     return Answer(None, None, found.failure, name, attempts, attempts == 0)
@@ -244,7 +245,7 @@ class ChatClient:
             raise InputError(f"no endpoint has the model {shown(model)}; add one, or name another model")
         return places[draw_endpoint([self._endpoints[place] for place in places], request)]
 
-    async def _ask(self, index: int, request: ChatRequest) -> _Asked:
+    async def _ask(self, index: int, request: ChatRequest, item: bytes) -> _Asked:
         """The answer from the ledger, else from the endpoint. The same request is not sent twice at a
         time."""
         key = request_key(self._endpoints[index], request)
@@ -262,7 +263,7 @@ class ChatClient:
             raise RuntimeError("the client isn't open; use it as: async with ChatClient(...) as client")
         self._asking[key] = event = asyncio.Event()
         try:
-            sent: Sent = await self._senders[index].send(request, key)
+            sent: Sent = await self._senders[index].send(request, key, item)
         finally:
             del self._asking[key]
             event.set()

@@ -186,7 +186,8 @@ class Ledger:
         """Note that a request is being sent; the number of its row.
 
         Args:
-            row: ``key, endpoint, purpose, version, sample, attempt, mode, started, estimated, reserved``.
+            row: ``key, item`` (the key of the first request, where this one repairs it), ``endpoint,
+                purpose, version, sample, attempt, mode, started, estimated, reserved``.
             body: what is sent.
         """
         number, self._next_id = self._next_id, self._next_id + 1
@@ -268,9 +269,9 @@ def _begin(connection: sqlite3.Connection, number: int, row: Mapping[str, Any], 
     packed = zlib.compress(body, 1)
     connection.execute("INSERT OR IGNORE INTO requests (key, body) VALUES (?, ?)", (row["key"], packed))
     connection.execute(
-        "INSERT INTO attempts (id, key, endpoint, purpose, version, sample, attempt, mode, started, "
-        "estimated, reserved, kind) VALUES (:id, :key, :endpoint, :purpose, :version, :sample, :attempt, "
-        ":mode, :started, :estimated, :reserved, 'sent')",
+        "INSERT INTO attempts (id, key, item, endpoint, purpose, version, sample, attempt, mode, started, "
+        "estimated, reserved, kind) VALUES (:id, :key, :item, :endpoint, :purpose, :version, :sample, "
+        ":attempt, :mode, :started, :estimated, :reserved, 'sent')",
         {**row, "id": number},
     )
 

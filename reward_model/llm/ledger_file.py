@@ -19,7 +19,8 @@ CREATE TABLE IF NOT EXISTS endpoints (
   mode TEXT, limits TEXT, learnt_at REAL, UNIQUE (identity, model));
 CREATE TABLE IF NOT EXISTS requests (key BLOB PRIMARY KEY, body BLOB NOT NULL);
 CREATE TABLE IF NOT EXISTS attempts (
-  id INTEGER PRIMARY KEY, key BLOB NOT NULL, endpoint INTEGER NOT NULL, purpose TEXT NOT NULL,
+  id INTEGER PRIMARY KEY, key BLOB NOT NULL, item BLOB NOT NULL, endpoint INTEGER NOT NULL,
+  purpose TEXT NOT NULL,
   version TEXT NOT NULL, sample INTEGER NOT NULL, attempt INTEGER NOT NULL, mode TEXT, started REAL NOT NULL,
   seconds REAL, status INTEGER, kind TEXT NOT NULL, verdict TEXT, fingerprint TEXT, prompt_tokens INTEGER,
   completion_tokens INTEGER, estimated INTEGER, cost REAL, reserved REAL, body BLOB);

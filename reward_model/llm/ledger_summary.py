@@ -40,6 +40,7 @@ _NAMES = (
 def summarize(ledger: Ledger) -> dict[str, Any]:
     """All that ``finrm ledger`` shows, as plain data.
 
+    ``requests`` and those ``answered``: what was asked, the repairs of a request counted with it.
     ``totals`` and each of ``by_purpose`` (purpose and model) hold ``calls`` (attempts), ``used`` (answers
     that were of use), ``in_flight``, ``prompt_tokens`` and ``completion_tokens`` (as the endpoints count
     them, failed attempts included), ``unused_tokens`` (of attempts that gave nothing of use), ``cost``
@@ -60,12 +61,16 @@ def summarize(ledger: Ledger) -> dict[str, Any]:
             "GROUP BY purpose, model ORDER BY MIN(attempts.id)"
         )
     ]
+    requests, answered = ledger.rows(
+        f"SELECT COUNT(*), SUM(good) FROM (SELECT MAX({_USED}) AS good FROM attempts GROUP BY item)"
+    )[0]
     first, last = ledger.rows("SELECT MIN(started), MAX(started + COALESCE(seconds, 0)) FROM attempts")[0]
     return {
         "file": str(ledger.path),
         "first": first,
         "last": last,
-        "requests": ledger.rows("SELECT COUNT(*) FROM requests")[0][0],
+        "requests": requests,
+        "answered": answered or 0,
         "totals": totals,
         "by_purpose": by_purpose,
         "failures": _failures(ledger),
@@ -114,31 +119,29 @@ def unanswered(ledger: Ledger) -> list[dict[str, Any]]:
             "class": kind,
             "reason": one_line(fingerprint or "", 200),
         }
-        for key, purpose, model, attempts, kind, fingerprint in ledger.rows(
-            "SELECT key, purpose, model, COUNT(*), COALESCE(verdict, kind), fingerprint FROM attempts "
-            "JOIN endpoints ON endpoints.id = attempts.endpoint "
-            f"GROUP BY key HAVING SUM({_USED}) = 0 AND attempts.id = MAX(attempts.id) ORDER BY attempts.id"
+        for key, purpose, model, attempts, kind, fingerprint, _ in ledger.rows(
+            # The bare columns are those of the row with the greatest id: SQLite's rule for MAX.
+            "SELECT item, purpose, model, COUNT(*), COALESCE(verdict, kind), fingerprint, MAX(attempts.id) "
+            "FROM attempts JOIN endpoints ON endpoints.id = attempts.endpoint "
+            f"GROUP BY item HAVING SUM({_USED}) = 0 ORDER BY MIN(attempts.id)"
         )
     ]
 
 
 def show(ledger: Ledger, key: str) -> dict[str, Any]:
-    """The request whose key begins with ``key`` (hexadecimal) and its attempts, bodies as text.
+    """The request whose key begins with ``key`` (hexadecimal) with all attempts, repairs too, bodies as text.
 
     Raises:
         InputError: there is none, or several.
     """
     if len(key) < 4 or not all(digit in "0123456789abcdef" for digit in key.lower()):
         raise InputError(f"{one_line(key, 80)!r} is no key; give its first digits (--failures lists keys)")
-    found = ledger.rows("SELECT key, body FROM requests WHERE hex(key) LIKE ? LIMIT 2", (f"{key.upper()}%",))
+    query = "SELECT DISTINCT item FROM attempts WHERE hex(item) LIKE ? OR hex(key) LIKE ? LIMIT 2"
+    found = ledger.rows(query, (f"{key.upper()}%",) * 2)
     if len(found) != 1:
         many = "several requests' keys begin" if found else "no request's key begins"
         raise InputError(f"{many} with {key}; see --failures or --export for keys")
-    return {
-        "key": found[0][0].hex(),
-        "request": unpacked(found[0][1]).decode("utf-8", "replace"),
-        "attempts": list(attempts(ledger, found[0][0])),
-    }
+    return {"key": found[0][0].hex(), "attempts": list(attempts(ledger, found[0][0]))}
 
 
 _FIELDS = (
@@ -148,9 +151,9 @@ _FIELDS = (
 )
 
 
-def attempts(ledger: Ledger, key: bytes | None = None) -> Iterator[dict[str, Any]]:
-    """Every attempt in order, one at a time, raw bodies as text; with ``key`` those of one request."""
-    where = "WHERE attempts.key = ?" if key is not None else ""
+def attempts(ledger: Ledger, item: bytes | None = None) -> Iterator[dict[str, Any]]:
+    """Every attempt in order, one at a time, raw bodies as text; with ``item`` those of one request."""
+    where = "WHERE attempts.item = ?" if item is not None else ""
     query = (
         "SELECT attempts.id, started, seconds, purpose, model, identity, version, sample, attempt, "
         "attempts.mode, status, kind, verdict, fingerprint, prompt_tokens, completion_tokens, estimated, "
@@ -158,7 +161,7 @@ def attempts(ledger: Ledger, key: bytes | None = None) -> Iterator[dict[str, Any
         "JOIN endpoints ON endpoints.id = attempts.endpoint JOIN requests ON requests.key = attempts.key "
         f"{where} ORDER BY attempts.id"
     )
-    for row in ledger.each(query, (key,) if key is not None else ()):
+    for row in ledger.each(query, (item,) if item is not None else ()):
         *values, found, body, request = row
         received = unpacked(body)
         line = dict(zip(_FIELDS, values, strict=True))

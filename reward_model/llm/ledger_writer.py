@@ -1,8 +1,9 @@
 """The thread that writes the ledger: what is queued together becomes one transaction.
 
-A committed transaction outlives the process, however it ends (WAL, ``synchronous=NORMAL``). So that a power cut
-too costs no more than the last second's answers, the log is flushed to the disk every second. An fsync for each
-transaction (``FULL``) took 4 ms on an idle disk and 30 ms on a busy one, on the way of every answer.
+A committed transaction outlives the process, however it ends (WAL, ``synchronous=NORMAL``). So that a
+power cut too costs no more than the last second's answers, the log is flushed to the disk every second. An
+fsync for each transaction (``FULL``) took 4 ms on an idle disk and 30 ms on a busy one, on the way of
+every answer.
 """
 
 from __future__ import annotations
@@ -127,7 +128,8 @@ class LedgerWriter:
                     item.write(connection, *item.arguments)
             connection.execute("COMMIT")
         except Exception as error:  # a bug too: whoever waits must hear of it
-            self.error = fault(self._path, error) if isinstance(error, sqlite3.Error) else error
+            files = isinstance(error, sqlite3.Error) and not isinstance(error, sqlite3.ProgrammingError)
+            self.error = fault(self._path, error) if files else error
             if connection.in_transaction:
                 connection.execute("ROLLBACK")
 

@@ -94,8 +94,13 @@ class Sender:
         self._in_flight: set[asyncio.Task[tuple[Outcome, int, float | None]]] = set()
         self._refused: list[int] = []
 
-    async def send(self, request: ChatRequest, key: bytes) -> Sent:
+    async def send(self, request: ChatRequest, key: bytes, item: bytes) -> Sent:
         """Send until there is an answer, or there won't be one.
+
+        Args:
+            request: what to ask.
+            key: its key.
+            item: the key of the request that this one repairs, else its own.
 
         Raises:
             EndpointError: the endpoint was given up.
@@ -107,7 +112,7 @@ class Sender:
             mode, finder = await self._format(request)
             try:
                 outcome, row, wait = await self._attempt(
-                    request, key, mode, tries + attempts + 1, attempts > 0
+                    request, (key, item), mode, tries + attempts + 1, attempts > 0
                 )
             finally:
                 if finder is not None:
@@ -149,7 +154,7 @@ class Sender:
     # -------------------------------------------------------------------------------------------
 
     async def _attempt(
-        self, request: ChatRequest, key: bytes, mode: str, number: int, again: bool
+        self, request: ChatRequest, keys: tuple[bytes, bytes], mode: str, number: int, again: bool
     ) -> tuple[Outcome, int, float | None]:
         body = request_body(self.endpoint, request, mode)
         estimated = estimate_tokens(body.decode("utf-8"))
@@ -170,7 +175,8 @@ class Sender:
         finally:
             self._count(counter, -1)
         row = {
-            "key": key,
+            "key": keys[0],
+            "item": keys[1],
             "endpoint": self.number,
             "purpose": request.purpose,
             "version": request.version,
