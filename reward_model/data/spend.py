@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from reward_model.llm import Ledger
+from reward_model.llm.ledger_summary import summarize
 
 
 @dataclass(frozen=True)
@@ -44,10 +45,9 @@ class Spend:
 
 def spend_of(ledger: Ledger, purpose: str | None = None) -> Spend:
     """Everything in ``ledger``, or what was spent for one purpose ("judge" ...), earlier runs included."""
-    query = (
-        "SELECT COUNT(*), COALESCE(SUM(prompt_tokens), 0), COALESCE(SUM(completion_tokens), 0), "
-        "COALESCE(SUM(cost), 0) FROM attempts"
+    found = summarize(ledger)
+    rows = [row for row in found["by_purpose"] if row["purpose"] == purpose] if purpose else [found["totals"]]
+    return Spend(
+        *(sum(row[name] for row in rows) for name in ("calls", "prompt_tokens", "completion_tokens")),
+        cost=sum(row["cost"] or 0.0 for row in rows),
     )
-    if purpose is None:
-        return Spend(*ledger.rows(query)[0])
-    return Spend(*ledger.rows(f"{query} WHERE purpose = ?", (purpose,))[0])
