@@ -265,6 +265,60 @@ def test_what_a_model_will_not_write_or_judge_costs_one_item(tmp_path: Path, fau
     asyncio.run(main())
 
 
+def test_every_item_ends_accepted_or_with_a_reason_whatever_the_endpoint_does(tmp_path: Path) -> None:
+    faults = {
+        "500": 0.1,
+        "503": 0.05,
+        "429": 0.05,
+        "reset": 0.05,
+        "not_json": 0.05,
+        "empty": 0.05,
+        "schema": 0.05,
+    }
+
+    async def main() -> None:
+        async with financial_chat(faults=faults, poison={"content_filter": 0.1}, max_faults=2) as server:
+            done = await call(server, *generate_arguments(tmp_path, pairs=4))
+            assert done.code == 0, done.err
+            pairs, lost = lines(tmp_path / "pairs.jsonl"), lines(tmp_path / "pairs.quarantine.jsonl")
+            assert len(pairs) + len(lost) == 4 * len(FIELDS)
+            assert lost
+            assert all(line["reasons"] for line in lost)
+            assert len({line["metadata"]["id"] for line in pairs} | {line["id"] for line in lost}) == 20
+            judged = await call(server, *judge_arguments(tmp_path, "--controls", 0))
+            assert judged.code == 0, judged.err
+            for pair in lines(tmp_path / "scored.jsonl"):
+                for side in ("chosen", "rejected"):
+                    (one,) = pair["scores"]["judgements"][side]
+                    failed = "failure" in one
+                    assert list(pair["scores"][side].values()).count(None) == (3 if failed else 0)
+            before = server.stats()["requests"]
+            files = [(tmp_path / name).read_bytes() for name in ("pairs.jsonl", "scored.jsonl")]
+            await call(server, *generate_arguments(tmp_path, pairs=4))
+            await call(server, *judge_arguments(tmp_path, "--controls", 0))
+            assert server.stats()["requests"] == before
+            assert files == [(tmp_path / name).read_bytes() for name in ("pairs.jsonl", "scored.jsonl")]
+
+    asyncio.run(main())
+
+
+def test_half_a_character_in_an_answer_breaks_no_file(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with financial_chat() as server:
+            await call(server, *generate_arguments(tmp_path, pairs=1))
+            half = {
+                "wrong_numbers": ["写了\ud8001"],
+                "reasons": dict.fromkeys(("depth", "professionalism", "accuracy"), "理由\udfff"),
+                "levels": dict.fromkeys(("depth", "professionalism", "accuracy"), 3),
+            }
+            server.spoil = {"【评分标准】": json.dumps(half)}
+            done = await call(server, *judge_arguments(tmp_path, "--controls", 0))
+            assert done.code == 0, done.err
+            assert lines(tmp_path / "scored.jsonl")[0]["scores"]["chosen"]["depth"] == 3
+
+    asyncio.run(main())
+
+
 def test_votes_judges_and_dimensions_apart(tmp_path: Path) -> None:
     async def main() -> None:
         async with financial_chat() as server:
@@ -521,6 +575,8 @@ def test_four_dimensions_of_ten_levels_train_evaluate_and_score(tmp_path: Path) 
         (["--length", "900"], {}, "700-1300"),
         (["--rubric", "none.yaml"], {"DASHSCOPE_API_KEY": KEY}, "no such rubric"),
         (["--replay"], {}, "no such ledger to replay"),
+        (["--out", "-", "--offline"], {}, "must be a file"),
+        (["--out", "/dev/null", "--offline"], {}, "must be a file"),
     ],
 )
 def test_unusable_settings_are_one_line(

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from reward_model.data.prompt_values import dimension_values, fenced
+from reward_model.data.prompt_values import dimension_values, fenced, sound
 from reward_model.data.prompting import prompt_version, render_messages
 from reward_model.jsonl import shown
 from reward_model.llm import Answer, AnswerError, ChatClient, ChatRequest
@@ -158,10 +158,10 @@ class _Reader:
             reason = reasons.get(name)
             if not isinstance(reason, str) or not reason.strip():
                 raise AnswerError(f"缺少 reasons.{name}，请先写理由")
-            found[name], why[name] = int(level), reason.strip()[:_MAX_REASON]
+            found[name], why[name] = int(level), sound(reason).strip()[:_MAX_REASON]
         wrong = value.get("wrong_numbers")
         items = [item for item in wrong if isinstance(item, str)] if isinstance(wrong, list) else []
-        kept = tuple(item.strip()[:_MAX_REASON] for item in items[:_MAX_WRONG] if item.strip())
+        kept = tuple(sound(item).strip()[:_MAX_REASON] for item in items[:_MAX_WRONG] if item.strip())
         return _Read(found, why, kept)
 
 

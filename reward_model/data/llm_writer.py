@@ -12,6 +12,7 @@ from reward_model.data.prompt_values import (
     dimension_values,
     fenced,
     figure_dimension,
+    sound,
 )
 from reward_model.data.prompting import has_prompt, prompt_version, render, render_messages
 from reward_model.llm import Answer, AnswerError, ChatClient, ChatRequest
@@ -183,13 +184,13 @@ def _report_and_faults(text: str) -> tuple[str, tuple[str, ...]]:
     """The report before the marker and the list after it; without a marker there is no list."""
     parts = _MARKER.split(text)
     body = _clean(parts[0])
-    lines = (_BULLET.sub("", line).strip() for line in "\n".join(parts[1:]).splitlines())
+    lines = (_BULLET.sub("", line).strip() for line in sound("\n".join(parts[1:])).splitlines())
     return body, tuple(line for line in lines if line and not _MARKER.match(line))
 
 
 def _clean(text: str) -> str:
     """The text without a fence around all of it, which some models can't be talked out of."""
-    body = text.strip()
+    body = sound(text).strip()
     fence = re.fullmatch(r"```[a-zA-Z]*\n(.*?)\n```", body, re.DOTALL)
     body = (fence[1] if fence and "```" not in fence[1] else body).strip()
     if not body:

@@ -60,6 +60,8 @@ class LineFile:
     def __init__(self, path: str | Path) -> None:
         self._path = Path(path)
         self._stream: BinaryIO
+        if str(path) == "-" or (self._path.exists() and not self._path.is_file()):
+            raise InputError(f"{one_line(str(path))}: must be a file, which a run can go on with; name one")
         try:
             self._path.parent.mkdir(parents=True, exist_ok=True)
             descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT, 0o666)

@@ -57,6 +57,11 @@ def figure_dimension(rubric: Rubric) -> str | None:
     return "accuracy" if "accuracy" in rubric.names else None
 
 
+def sound(text: str) -> str:
+    """A model's words as text that can be written: half surrogate pairs, which JSON allows, become "?"."""
+    return text.encode("utf-8", "replace").decode("utf-8")
+
+
 def fenced(text: str, label: str = "REPORT") -> tuple[str, str]:
     """(fence, text in which neither the fence nor anything like its brackets stands).
 

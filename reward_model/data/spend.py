@@ -48,6 +48,8 @@ def spend_of(ledger: Ledger, purpose: str | None = None) -> Spend:
     found = summarize(ledger)
     rows = [row for row in found["by_purpose"] if row["purpose"] == purpose] if purpose else [found["totals"]]
     return Spend(
-        *(sum(row[name] for row in rows) for name in ("calls", "prompt_tokens", "completion_tokens")),
-        cost=sum(row["cost"] or 0.0 for row in rows),
+        sum(row["calls"] for row in rows),
+        sum(row["prompt_tokens"] for row in rows),
+        sum(row["completion_tokens"] for row in rows),
+        sum(row["cost"] or 0.0 for row in rows),
     )

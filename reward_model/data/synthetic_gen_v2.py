@@ -186,13 +186,16 @@ def judge_command(arguments: Sequence[str] | None, prog: str | None = None) -> i
     )
     parser.add_argument("input", metavar="IN", help="对比对（JSONL；- 为标准输入）")
     parser.add_argument(
-        "--out", metavar="F", default=str(scored_path(PAIRS)), help="打分后的数据写到这里（默认 %(default)s）"
+        "--out", metavar="F", help="打分后的数据写到这里（默认在 IN 旁边：pairs.jsonl 为 pairs_scored.jsonl）"
     )
     parser.add_argument("--skip-bad", action="store_true", help="有坏行时不以退出码 2 结束")
     add_judge_flags(parser)
     add_endpoint_flags(parser, judge=True)
     options = parser.parse_args(arguments)
-    return run_judge(judge_settings(options, None, options.input, options.out), skip_bad=options.skip_bad)
+    if options.out is None and options.input == "-":
+        raise InputError("finrm judge: standard input has no name to go by; give --out")
+    out = options.out or scored_path(options.input)
+    return run_judge(judge_settings(options, None, options.input, out), skip_bad=options.skip_bad)
 
 
 def main(
