@@ -25,7 +25,7 @@ from scipy.optimize import lsq_linear
 
 from reward_model.offline import features, material
 from reward_model.offline.judge import OfflineJudge
-from reward_model.offline.quality import FITTED
+from reward_model.offline.quality import FITTED, fitted_score
 from reward_model.offline.writer import OfflineWriter
 from reward_model.rubric import load_rubric
 from reward_model.schema import FactSheet
@@ -128,7 +128,9 @@ def fit(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
         for writer in FIT_ON:
             out = writers == writer
             beta = _solve(x[~out], y[~out], names)
-            held[out] = beta[0] + x[out] @ beta[1:]
+            weights = dict(zip(names, beta[1:], strict=True))
+            rows_out = (dict(zip(names, row, strict=True)) for row in x[out])
+            held[out] = [fitted_score(beta[0], weights, row) for row in rows_out]
         beta = _solve(x, y, names)
         kept = {n: round(float(b), 3) for n, b in zip(names, beta[1:], strict=True) if abs(b) >= LEAST}
         cuts = _cuts(held, y, 5)

@@ -38,13 +38,13 @@ EDITING: dict[str, Technique] = {
     "unreadable": unreadable,
 }
 SHARES: dict[str, tuple[float, float]] = {
-    "shallow": (0.3, 1.0),
+    "shallow": (0.45, 1.0),
     "empty": (0.3, 1.0),
-    "colloquial": (0.35, 1.0),
+    "colloquial": (0.15, 1.0),
     "reassuring": (0.4, 1.0),
     "vague_advice": (0.4, 1.0),
     "unreadable": (0.3, 1.0),
-    "disorder": (0.3, 1.0),
+    "disorder": (0.4, 1.0),
 }
 """Of all that a technique can do: the share done at the lightest severity and at the heaviest."""
 

@@ -116,7 +116,7 @@ def _contradict(
         bodies[target].insert(rng.randint(0, 1), sentence)
         defects.append({"kind": "contradiction", "was": "", "became": sentence})
     told = [(number, s) for number in slots for s in bodies[number] if s.endswith("。") and s not in says]
-    for number, sentence in rng.sample(told, min(len(told), math.floor(share * 3))):
+    for number, sentence in rng.sample(told, min(len(told), math.ceil(share * 3 - 0.5))):
         target = rng.choice(list(slots))
         said = rng.choice(content["nothing"][:2]) + sentence
         bodies[target].append(said)

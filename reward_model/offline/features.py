@@ -188,7 +188,7 @@ def _against(reading: Reading) -> None:
     ]
     unknown = sum(claim.metric is None for claim in reading.result.claims)
     reading.values |= {
-        "colloquial": _full(len(set(colloquial)), 12),
+        "colloquial": _full(len(set(colloquial)), 18),
         "colloquial_any": _full(len(colloquial), 4),
         "platitudes": _full(len(platitudes), 12),
         "emptied": _share(len(emptied), len(emptied) + len(reading.figured)),

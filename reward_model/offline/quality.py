@@ -17,6 +17,9 @@ from reward_model.offline.material import material
 from reward_model.rubric import Dimension, Rubric
 
 FITTED = ("depth", "professionalism")
+FITTED_TOP = 4.2
+"""What speaks for a text adds up to no more: hardly above the top level of the scale that the weights were fitted to."""
+
 SPREAD = 0.08
 """By what share a vote's weights differ from the judge's own, at most."""
 
@@ -66,14 +69,23 @@ def placed(score: float, cuts: Sequence[float]) -> float:
     return 1.0
 
 
+def fitted_score(intercept: float, weights: Mapping[str, float], values: Mapping[str, float]) -> float:
+    """A score on the scale of the levels 0 to 4 that the weights were fitted to.
+
+    What speaks for a text reaches the top level at most: what speaks against it then always lowers it.
+    """
+    favour = sum(weight * values[name] for name, weight in weights.items() if weight > 0)
+    against = sum(weight * values[name] for name, weight in weights.items() if weight < 0)
+    return min(FITTED_TOP, intercept + favour) + against
+
+
 def weigh(reading: Reading, family: str, vote: int = 0) -> Weighed:
     """The quality of a text in one family other than accuracy."""
     values = reading.values
     if family in FITTED:
         entry = material("judge_weights")[family]
         weights = _varied(entry["weights"], vote, family)
-        score = entry["intercept"] + sum(weight * values[name] for name, weight in weights.items())
-        quality = placed(score, entry["cuts"])
+        quality = placed(fitted_score(entry["intercept"], weights, values), entry["cuts"])
         ceiling = MIDDLE
     else:
         entry = material("judge_manual")[family]

@@ -153,21 +153,26 @@ def colloquial(text: str, framework: Framework, rng: random.Random) -> list[Edit
     light = _replaced(text, spans, content["light"], "colloquial", rng)
     terms = _replaced(text, spans, content["terms"], "wrong term", rng)
     openings = [
-        Edit(piece.start, piece.start, rng.choice(content["opening"]), "colloquial opening")
+        Edit(piece.at, piece.at, rng.choice(content["opening"]), "colloquial opening")
         for piece in pieces(text)
         if piece.role == "sentence" and len(piece.text) > 25
     ]
+    full = [piece for piece in pieces(text) if piece.role == "sentence" and piece.text.endswith("。")]
+    particles = [
+        Edit(piece.end - 1, piece.end, f"{rng.choice(content['particles'])}。", "particle")
+        for piece in full
+        if re.search(r"[一-龥]。$", piece.text)
+    ]
     coarse = [
         Edit(piece.end, piece.end, says, "joke")
-        for piece, says in zip(
-            _shuffled([p for p in pieces(text) if p.role == "sentence" and p.text.endswith("。")], rng),
-            _shuffled(content["coarse"], rng),
-            strict=False,
-        )
+        for piece, says in zip(_shuffled(full, rng), _shuffled(content["coarse"], rng), strict=False)
     ]
-    # Light wording leads; terms come in throughout, jokes at the end.
-    early = _shuffled(light + terms[: len(terms) // 2] + openings[: len(openings) // 3], rng)
-    return early + _shuffled(terms[len(terms) // 2 :], rng) + coarse[: max(2, len(spans) // 6)]
+    openings, particles = _shuffled(openings, rng), _shuffled(particles, rng)
+    half, third = len(openings) // 2, len(particles) // 3
+    # Light wording leads; terms come in throughout, spoken language and jokes at the end.
+    early = light + terms[: len(terms) // 2] + openings[:half] + particles[:third]
+    late = terms[len(terms) // 2 :] + particles[third:] + coarse
+    return _shuffled(early, rng) + _shuffled(late, rng)
 
 
 def _replaced(
