@@ -108,7 +108,7 @@ def degrade(rubric: Rubric, framework: Framework, degradation: Degradation, seve
     return Degraded(text, technique, tuple(defects))
 
 
-# -- figures ---------------------------------------------------------------------------------------------------
+# -- figures ---------------------------------------------------------------------------------------------
 
 
 def how_many(strong: float, rng: random.Random) -> int:
@@ -165,16 +165,14 @@ def _other_figures(text: str, taken: list[tuple[int, int]], count: int, rng: ran
     return edits
 
 
-# -- figures that stay right -------------------------------------------------------------------------------------
+# -- figures that stay right -----------------------------------------------------------------------------
 
 
 def _wrong_in(framework: Framework, text: str) -> set[tuple[str, tuple[int, int]]]:
     return {(claim.text, claim.span) for claim in check_text(text, framework.fact_sheet).wrong}
 
 
-def _kept_true(
-    framework: Framework, gold: str, edits: list[Edit]
-) -> tuple[str, list[dict[str, Any]]]:
+def _kept_true(framework: Framework, gold: str, edits: list[Edit]) -> tuple[str, list[dict[str, Any]]]:
     """The text with ``edits`` made, without those that make a figure read wrong that was right before."""
     before = {text for text, _ in _wrong_in(framework, gold)}
     for _ in range(_TRIES):
@@ -208,7 +206,9 @@ def _without(edits: list[Edit], defects: list[dict[str, Any]], wrong: list[tuple
 
 
 def _span_of(edit: Edit, done: dict[tuple[str, str, str], list[int]]) -> list[int] | None:
-    return next((span for (kind, _, became), span in done.items() if (kind, became) == (edit.kind, edit.became)), None)
+    return next(
+        (span for (kind, _, became), span in done.items() if (kind, became) == (edit.kind, edit.became)), None
+    )
 
 
 def _found_again(defect: dict[str, Any], text: str) -> dict[str, Any]:

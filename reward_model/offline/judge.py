@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from reward_model.evidence import find_facts
-from reward_model.offline.features import Reading, read
+from reward_model.offline.features import read
 from reward_model.offline.material import material
 from reward_model.offline.quality import (
     FITTED,
@@ -15,6 +15,7 @@ from reward_model.offline.quality import (
     level_of,
     weigh,
 )
+from reward_model.offline.reading import Reading
 from reward_model.rubric import Dimension, Rubric
 from reward_model.tasks import JudgeCase, Judgement
 
@@ -41,7 +42,7 @@ class OfflineJudge:
         self._families = {dimension.name: family_of(dimension) for dimension in rubric.dimensions}
 
     async def judge(self, case: JudgeCase, *, vote: int = 0) -> Judgement:
-        """A judgement; ``vote`` above 0 weighs the features slightly otherwise, each number in its own way."""
+        """A judgement; ``vote`` above 0 weighs the features slightly otherwise, each in its own way."""
         nothing = _nothing_to_judge(case.text)
         if nothing:
             names = self.rubric.names
@@ -74,7 +75,9 @@ def _nothing_to_judge(text: str) -> str:
     head = text[:100_000]
     han = len(_HAN.findall(head))
     if han < _SHORTEST:
-        return "全文几乎没有中文内容，无从评价。" if len(text.strip()) >= _SHORTEST else "文本过短，无从评价。"
+        return (
+            "全文几乎没有中文内容，无从评价。" if len(text.strip()) >= _SHORTEST else "文本过短，无从评价。"
+        )
     if not _FINANCE.search(head):
         return "全文未涉及财务内容，答非所问。"
     return ""

@@ -46,7 +46,7 @@ def numeral(number: int) -> str:
 
 
 def focus_of(name: str) -> Focus:
-    """The focus that ``name`` means: by its name, else by its words (``focus_words``), else a balanced one."""
+    """The focus that ``name`` means: by name, else by its words (``focus_words``), else a balanced one."""
     content = material("outline")
     known = next((key for key in content["focuses"] if key and key in name), None)
     if known is None:
@@ -87,7 +87,9 @@ def sections(titles: Sequence[str], style: str, kind: str) -> list[Section]:
     wanted: dict[str, tuple[int, int, int]] = {}
     for index, title in enumerate(titles):
         for topic, words in _topics(kind):
-            length, place = max(((len(word), -title.find(word)) for word in words if word in title), default=(0, 0))
+            length, place = max(
+                ((len(word), -title.find(word)) for word in words if word in title), default=(0, 0)
+            )
             if length and (topic not in wanted or length > wanted[topic][0]):
                 wanted[topic] = (length, index, -place)
     held: list[list[str]] = [[] for _ in titles]

@@ -1,4 +1,4 @@
-"""From features to a quality between 0 and 1 for each kind of dimension, and from that to a level of any rubric.
+"""From features to a quality between 0 and 1 for each kind of dimension, and from that to a level.
 
 Depth and professionalism have weights and cuts fitted on graded texts (``words/judge_weights.yaml``, made by
 ``benchmarks/offline_judge.py --fit``); the kinds that users' rubrics add have weights set by hand
@@ -12,13 +12,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
-from reward_model.offline.features import Reading
 from reward_model.offline.material import material
+from reward_model.offline.reading import Reading
 from reward_model.rubric import Dimension, Rubric
 
 FITTED = ("depth", "professionalism")
 FITTED_TOP = 4.2
-"""What speaks for a text adds up to no more: hardly above the top level of the scale that the weights were fitted to."""
+"""What speaks for a text adds up to no more: hardly above the scale that weights were fitted to."""
 
 SPREAD = 0.08
 """By what share a vote's weights differ from the judge's own, at most."""

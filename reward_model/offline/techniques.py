@@ -10,12 +10,12 @@ import re
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import cache
-from itertools import cycle
+from itertools import cycle, pairwise
 from typing import Any
 
 from reward_model.offline.edits import Edit, Piece, pieces
 from reward_model.offline.material import material
-from reward_model.offline.measures import Figures, Unknown
+from reward_model.offline.measures import Figures, UnknownError
 from reward_model.tasks import Framework
 
 Technique = Callable[[str, Framework, random.Random], list[Edit]]
@@ -41,28 +41,27 @@ def _terminated(text: str, piece: Piece) -> str:
     return text.rstrip("。；，") + (end.group() if end else "")
 
 
-# -- shallow ---------------------------------------------------------------------------------------------------
+# -- shallow ---------------------------------------------------------------------------------------------
 
 
 def shallow(text: str, framework: Framework, rng: random.Random) -> list[Edit]:
-    """Causes, linkages and outlook go; the recital of movements stays, and more of it is put in their place."""
+    """Causes, linkages and outlook go; the recital of movements stays, and more of it takes their place."""
     analysis = marker("cause", "forward", "link", "advice")
     found = []
     for piece in pieces(text):
         if piece.role in ("heading", "table") or not (piece.is_point or analysis.search(piece.text)):
             continue
         said = text[piece.at : piece.end]
-        if piece.is_point:
-            became = _terminated(f"关注{_subject(said)}的变化", piece)
-        else:
-            became = _recital(said)
+        became = _terminated(f"关注{_subject(said)}的变化", piece) if piece.is_point else _recital(said)
         if became != said:
             found.append(Edit(piece.at, piece.end, became, "analysis dropped"))
     edits = _shuffled(found, rng)
     # Where nothing is left a movement is recited, so that the text keeps its length.
     bare = [index for index, edit in enumerate(edits) if not edit.became]
     for index, filler in zip(bare, recitals(text, framework, rng), strict=False):
-        edits[index] = Edit(edits[index].start, edits[index].end, filler, "analysis dropped, movement recited")
+        edits[index] = Edit(
+            edits[index].start, edits[index].end, filler, "analysis dropped, movement recited"
+        )
     return edits
 
 
@@ -70,7 +69,20 @@ def _subject(text: str) -> str:
     words = re.match(r"([一-龥]{2,8})[：:]", text)
     if words:
         return words.group(1).removesuffix("风险")
-    for name in ("应收账款", "存货", "毛利率", "费用", "现金流", "负债", "投资", "分红", "息差", "不良", "拨备", "资本"):
+    for name in (
+        "应收账款",
+        "存货",
+        "毛利率",
+        "费用",
+        "现金流",
+        "负债",
+        "投资",
+        "分红",
+        "息差",
+        "不良",
+        "拨备",
+        "资本",
+    ):
         if name in text:
             return name
     return "相关指标"
@@ -97,22 +109,26 @@ def recitals(text: str, framework: Framework, rng: random.Random) -> list[str]:
     for name in figures.items:
         if name in text:
             continue
-        with suppress(Unknown):
+        with suppress(UnknownError):
             measure = figures[name]
             said.append(f"{measure.name}{measure['今']}，{measure['同比']}。")
     for name in ("净利率", "速动比率", "总资产周转率", "管理费用率", "销售费用率"):
         if name not in text:
-            with suppress(Unknown):
+            with suppress(UnknownError):
                 said.append(f"{figures[name].name}为{figures[name]['今']}，上年为{figures[name]['前']}。")
     return _shuffled(said, rng)
 
 
-# -- empty ---------------------------------------------------------------------------------------------------
+# -- empty -----------------------------------------------------------------------------------------------
 
 
 def empty(text: str, framework: Framework, rng: random.Random) -> list[Edit]:
     """Sentences become platitudes about the company and its industry, with them their figures go."""
-    bank = {group: cycle(_shuffled(says, rng)) for group, says in material("platitudes").items() if group != "words"}
+    bank = {
+        group: cycle(_shuffled(says, rng))
+        for group, says in material("platitudes").items()
+        if group != "words"
+    }
     found = []
     for piece in pieces(text):
         if piece.role == "heading" or len(piece.text.strip()) < 6:
@@ -126,7 +142,9 @@ def empty(text: str, framework: Framework, rng: random.Random) -> list[Edit]:
 
 
 def _group(text: str) -> str:
-    hits = {name: sum(word in text for word in words) for name, words in material("platitudes")["words"].items()}
+    hits = {
+        name: sum(word in text for word in words) for name, words in material("platitudes")["words"].items()
+    }
     best = max(hits, key=lambda name: hits[name])
     return best if hits[best] else "总览"
 
@@ -143,7 +161,7 @@ def _tables(text: str) -> list[Edit]:
     return found
 
 
-# -- unprofessional ------------------------------------------------------------------------------------------
+# -- unprofessional --------------------------------------------------------------------------------------
 
 
 def colloquial(text: str, framework: Framework, rng: random.Random) -> list[Edit]:
@@ -190,7 +208,7 @@ def _replaced(
     return _shuffled(found, rng)
 
 
-# -- for a user's own dimensions -------------------------------------------------------------------------------
+# -- for a user's own dimensions -------------------------------------------------------------------------
 
 
 def reassuring(text: str, framework: Framework, rng: random.Random) -> list[Edit]:
@@ -221,13 +239,15 @@ def unreadable(text: str, framework: Framework, rng: random.Random) -> list[Edit
     """Headings and paragraphs go, sentences run on, and filler stretches them."""
     found = []
     parts = list(pieces(text))
-    for piece, after in zip(parts, parts[1:], strict=False):
+    for piece, after in pairwise(parts):
         if piece.role == "heading":
             found.append(Edit(piece.start, after.start, "", "heading dropped"))
         elif piece.role in ("sentence", "item") and after.role in ("sentence", "item"):
             body = piece.text.rstrip("。；！？ ")
             start = piece.start + len(body)
-            found.append(Edit(start, after.start, rng.choice(("，而且", "，与此同时", "，进而", "，")), "run-on"))
+            found.append(
+                Edit(start, after.start, rng.choice(("，而且", "，与此同时", "，进而", "，")), "run-on")
+            )
         if piece.role == "sentence" and len(piece.text) > 20:
             filler = rng.choice(material("blunt")["padding"])
             found.append(Edit(piece.start, piece.start, f"{filler}，", "filler"))
