@@ -24,6 +24,9 @@ _MOST_NAMED = 20
 _SHORTEST = 40
 """Characters below which there is nothing to judge."""
 
+_FEWEST_WORDS = 3
+"""Different words of the field that a text on it has at least."""
+
 _HAN = re.compile(r"[一-鿿]")
 _FINANCE = re.compile(
     r"收入|利润|毛利|费用|现金|资产|负债|权益|存货|应收|借款|贷款|存款|息差|不良|拨备|资本|销售|财务|经营|盈利|亏损|分红"
@@ -78,7 +81,7 @@ def _nothing_to_judge(text: str) -> str:
         return (
             "全文几乎没有中文内容，无从评价。" if len(text.strip()) >= _SHORTEST else "文本过短，无从评价。"
         )
-    if not _FINANCE.search(head):
+    if len(set(_FINANCE.findall(head))) < _FEWEST_WORDS:
         return "全文未涉及财务内容，答非所问。"
     return ""
 
@@ -94,18 +97,18 @@ def wrong_numbers(reading: Reading) -> tuple[str, ...]:
 
 
 def _of_figures(reading: Reading) -> str:
-    summary = reading.result.summary
+    checked = reading.checked
     named = wrong_numbers(reading)
     if reading.wrong:
         more = f"等{len(reading.wrong)}处" if len(reading.wrong) > 2 else ""
-        return f"可核对的{summary.checked}处数字中有误：{'；'.join(named[:2])}{more}。"
+        return f"可核对的{checked}处数字中有误：{'；'.join(named[:2])}{more}。"
     if reading.slips:
         return f"数值可复算，但单位或口径有瑕疵：{'；'.join(named[:2])}。"
-    if not summary.figures:
+    if not reading.numbers:
         return "全文没有可核对的数字。"
     held = "与报表一致" if reading.result.evidence == "facts" else "前后一致（未附报表，只核对文内勾稽）"
-    few = "，但可核对的数字偏少" if summary.checked < 5 else ""
-    return f"可核对的{summary.checked}处数字{held}{few}。"
+    few = "，但可核对的数字偏少" if checked < 5 else ""
+    return f"可核对的{checked}处数字{held}{few}。"
 
 
 def _reason(reading: Reading, weighed: Weighed) -> str:

@@ -106,12 +106,13 @@ _NUMBERED = re.compile(r"[#*\s（(]*([一二三四五六七八九十])[、）)]"
 
 
 def _sections(reading: Reading) -> list[tuple[str, str]]:
-    """(heading, text below it)."""
+    """(heading, sentences with figures below it)."""
+    figured = {piece.start for piece in reading.figured}
     found: list[list[str]] = []
     for part in reading.parts:
         if part.role == "heading":
             found.append([part.text, ""])
-        elif found:
+        elif found and part.start in figured:
             found[-1][1] += part.text
     return [(title, body) for title, body in found]
 

@@ -106,16 +106,16 @@ def accuracy_level(reading: Reading, rubric: Rubric, dimension: str) -> int:
     """The level of a text's figures: the rubric's own (``known_edits.figures``) where it gives them for this
     dimension, else a ladder over its levels."""
     top = rubric.num_classes - 1
-    summary = reading.result.summary
+    checked = reading.checked
     wrong, slips = len(reading.wrong), len(reading.slips)
     given = rubric.known_edits.figures if rubric.known_edits else None
     if given is not None and given.dimension == dimension:
-        found = given.level(wrong, slips, summary.checked)
+        found = given.level(wrong, slips, checked)
         level = top if found is None else found
     else:
-        level = round(_accuracy_quality(wrong, slips, summary.checked) * top)
+        level = round(_accuracy_quality(wrong, slips, checked) * top)
     # Without statements little can be checked, whatever the text says; then all its figures count.
-    told = summary.checked if reading.result.evidence == "facts" else summary.figures
+    told = checked if reading.result.evidence == "facts" else reading.numbers
     if told == 0:
         return 0
     return min(level, round(MIDDLE * top)) if told <= FEW_FIGURES else level

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cache
 
 from reward_model.calc.check import check_text
@@ -18,6 +18,8 @@ LONGEST = 30_000
 
 _QUOTED = 24
 _BESIDE = 2
+_SHORTEST_REPEATED = 10
+_BLANKS = re.compile(r"[ \t　]*\n\s*")
 _NUMBER_FIRST = re.compile(r"[-+−－\d]")
 SPACE = re.compile(r"\s+")
 FIGURE = re.compile(r"\d(?:[\d,]*\d)?(?:\.\d+)?\s*(?:%|％|个百分点|亿|万|元|倍|天|次|pct|bp)")
@@ -52,6 +54,16 @@ class Reading:
     found: dict[str, list[str]] = field(default_factory=dict)
 
     @property
+    def checked(self) -> int:
+        """How many figures were checked; one that is told again counts once."""
+        return len(_told(claim for claim in self.result.claims if claim.verdict != "unverifiable"))
+
+    @property
+    def numbers(self) -> int:
+        """How many figures there are; one that is told again counts once."""
+        return len(_told(self.result.claims))
+
+    @property
     def wrong(self) -> list[Claim]:
         """Figures that are materially wrong, one for each error."""
         return _errors([claim for claim in self.result.wrong if claim.severity != "minor"])
@@ -60,6 +72,10 @@ class Reading:
     def slips(self) -> list[Claim]:
         """Wrong units and other slight errors."""
         return _errors([claim for claim in self.result.wrong if claim.severity == "minor"])
+
+
+def _told(claims: Iterable[Claim]) -> set[tuple[str | None, str | None, str]]:
+    return {(claim.metric, claim.period, claim.text) for claim in claims}
 
 
 def _errors(claims: Sequence[Claim]) -> list[Claim]:
@@ -72,12 +88,31 @@ def _errors(claims: Sequence[Claim]) -> list[Claim]:
     return found
 
 
+def _parted(found: list[Piece]) -> Iterator[Piece]:
+    """The pieces; where one ends with another one whole, its beginning is a piece of its own.
+
+    A sentence that breaks off stays unfinished when one that stands elsewhere is repeated behind it.
+    """
+    whole = {piece.text for piece in found if len(piece.text) >= _SHORTEST_REPEATED}
+    lengths = sorted({len(text) for text in whole}, reverse=True)
+    for piece in found:
+        said = piece.text
+        tail = next((n for n in lengths if n < len(said) and said[-n:] in whole), 0)
+        if tail and piece.role in ("sentence", "item"):
+            middle = piece.end - tail
+            yield replace(piece, end=middle, text=said[:-tail])
+            yield replace(piece, start=middle, text=said[-tail:])
+        else:
+            yield piece
+
+
 def parse(text: str, facts: FactSheet | None) -> Reading:
     """A text's pieces and the checker's findings, without any feature."""
-    text = text[:LONGEST]
+    # Empty lines and blanks at the ends of lines say nothing, so they must change nothing.
+    text = _BLANKS.sub("\n", text[:LONGEST]).strip()
     reading = Reading(text, check_text(text, facts))
     seen: set[str] = set()
-    for piece in pieces(text):
+    for piece in _parted(list(pieces(text))):
         reading.parts.append(piece)
         key = SPACE.sub("", piece.text)
         if piece.role in ("sentence", "item") and key and key not in seen:
