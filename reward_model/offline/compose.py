@@ -119,20 +119,25 @@ class _Composer:
         """Statements as running text, or as bullets."""
         if self.layout.bullets and len(said) > 1:
             return "\n".join(f"- {text}" for _, text in said)
-        parts = []
-        before = ""
-        for item, text in said:
-            parts.append(self._connective(before, item, text) + text)
-            before = item.tone
-        return "".join(parts)
+        text = ""
+        tone = ""
+        for item, sentence in said:
+            text += self._connective(tone, item, sentence, text) + sentence
+            tone = item.tone
+        return text
 
-    def _connective(self, before: str, item: Statement, text: str) -> str:
-        if not before or item.kind == "lead" or _NO_CONNECTIVE.match(text):
+    def _connective(self, before: str, item: Statement, sentence: str, text: str) -> str:
+        if not before or item.kind == "lead" or _NO_CONNECTIVE.match(sentence):
             return ""
         key = f"{before}_{item.tone}" if item.tone else "plain"
         if item.kind == "cause" and key.split("_")[0] == key.split("_")[-1]:
             return ""
-        found: str = self.rng.choice(material("outline")["connect"].get(key, [""]))
+        options = material("outline")["connect"].get(key, [""])
+        if "但" in sentence or "但" in text[-60:]:
+            options = [word for word in options if not word.startswith(("但", "不过"))] or [""]
+        # 此外 twice in one paragraph reads like a list of oddments.
+        options = [word for word in options if not word or word not in text] or [""]
+        found: str = self.rng.choice(options)
         return found
 
     def title(self, section: Section, number: int) -> str:
@@ -156,7 +161,7 @@ class _Composer:
                 f"{numeral(i)}是{text}" for i, text in enumerate(said, 1)
             ) + "。"  # fmt: skip
         if self.layout.points == "第一":
-            return lead.rstrip("：") + "。" + "".join(f"第{numeral(i)}，{t}。" for i, t in enumerate(said, 1))
+            return lead.rstrip("：") + "：" + "".join(f"第{numeral(i)}，{t}。" for i, t in enumerate(said, 1))
         return lead + "\n" + "\n".join(f"{i}. {text}；" for i, text in enumerate(said, 1))[:-1] + "。"
 
     def table(self) -> str:
@@ -194,7 +199,7 @@ def compose(framework: Framework, quality_focus: str, rng: random.Random) -> str
     form = plan[-1].closing or focus.closing
     count = max(2, focus.points - (1 if form != focus.closing else 0) + rng.choice((0, 0, 1)))
     table = composer.table() if rng.random() < focus.table else ""
-    reserved = count * POINT + (POINT * 2 if form != focus.closing else 0) + len(table) // 3
+    reserved = count * POINT + (POINT * 2 if form != focus.closing else 0) + len(table) // 2
     blocks: list[str] = []
     # Conclusions first: under the first heading if it asks for them, else before it.
     if "总览" not in plan[0].topics:

@@ -85,7 +85,8 @@ def sections(titles: Sequence[str], style: str, kind: str) -> list[Section]:
     that no heading names go to the headings without any, else to the section of their nearest neighbour.
     """
     wanted: dict[str, tuple[int, int, int]] = {}
-    for index, title in enumerate(titles):
+    for index, given in enumerate(titles):
+        title = _plain(given)
         for topic, words in _topics(kind):
             length, place = max(
                 ((len(word), -title.find(word)) for word in words if word in title), default=(0, 0)
@@ -109,6 +110,13 @@ def sections(titles: Sequence[str], style: str, kind: str) -> list[Section]:
         Section(title, tuple(held[index]), min(3, named[index]), closing_of(title, style, last=index == last))
         for index, title in enumerate(titles)
     ]
+
+
+def _plain(title: str) -> str:
+    """``title`` without phrases that hold a topic's word and don't name it: 投资建议 is on no investment."""
+    for phrase in material("outline")["ignore"]:
+        title = title.replace(phrase, phrase.removeprefix("投资"))
+    return title
 
 
 def _nearest(topic: str, held: Sequence[Sequence[str]], kind: str) -> int:
