@@ -20,6 +20,10 @@ from reward_model.tasks import Framework
 
 Technique = Callable[[str, Framework, random.Random], list[Edit]]
 _CLAUSE = re.compile(r"[^，；：,;]+[，；：,;]?")
+_DROPPED = "analysis dropped"
+MOST_LOST = 0.3
+"""Of a text's characters: what is dropped beyond that is made good by recital."""
+
 _DIGIT = re.compile(r"\d")
 
 
@@ -54,15 +58,28 @@ def shallow(text: str, framework: Framework, rng: random.Random) -> list[Edit]:
         said = text[piece.at : piece.end]
         became = _terminated(f"关注{_subject(said)}的变化", piece) if piece.is_point else _recital(said)
         if became != said:
-            found.append(Edit(piece.at, piece.end, became, "analysis dropped"))
+            found.append(Edit(piece.at, piece.end, became, _DROPPED))
     edits = _shuffled(found, rng)
-    # Where nothing is left a movement is recited, so that the text keeps its length.
-    bare = [index for index, edit in enumerate(edits) if not edit.became]
-    for index, filler in zip(bare, recitals(text, framework, rng), strict=False):
-        edits[index] = Edit(
-            edits[index].start, edits[index].end, filler, "analysis dropped, movement recited"
-        )
+    # Movements are recited where nothing is left, and where the text would become too short.
+    fillers = iter(recitals(text, framework, rng))
+    lost = 0
+    for index, edit in enumerate(edits):
+        lost += edit.end - edit.start - len(edit.became)
+        became = edit.became
+        while not became or lost > MOST_LOST * len(text):
+            filler = next(fillers, None)
+            if filler is None:
+                break
+            lost -= len(filler)
+            became = _joined(became, filler)
+        if became != edit.became:
+            edits[index] = Edit(edit.start, edit.end, became, f"{_DROPPED}, movement recited")
     return edits
+
+
+def _joined(before: str, after: str) -> str:
+    before = before.rstrip("；，")
+    return before + after if not before or before.endswith("。") else f"{before}。{after}"
 
 
 def _subject(text: str) -> str:
@@ -116,7 +133,14 @@ def recitals(text: str, framework: Framework, rng: random.Random) -> list[str]:
         if name not in text:
             with suppress(UnknownError):
                 said.append(f"{figures[name].name}为{figures[name]['今']}，上年为{figures[name]['前']}。")
-    return _shuffled(said, rng)
+    again = []
+    for name in figures.items:
+        with suppress(UnknownError):
+            measure = figures[name]
+            levels = "、".join(measure.written(measure.level(back)) for back in (2, 1, 0))
+            years = "、".join(figures.label(back) for back in (2, 1, 0))
+            again.append(f"{years}{measure.name}分别为{levels}。")
+    return _shuffled(said, rng) + _shuffled(again, rng)
 
 
 # -- empty -----------------------------------------------------------------------------------------------
@@ -137,6 +161,8 @@ def empty(text: str, framework: Framework, rng: random.Random) -> list[Edit]:
             continue
         group = "建议" if piece.is_point else _group(piece.text)
         said = next(bank[group]).replace("{公司}", framework.company).replace("{行业}", framework.field)
+        if not piece.is_point and len(said) < 0.6 * len(piece.text):
+            said += next(bank[group]).replace("{公司}", framework.company).replace("{行业}", framework.field)
         found.append(Edit(piece.at, piece.end, _terminated(said, piece) or said, "platitude"))
     return _shuffled(found, rng) + _tables(text)
 
