@@ -1,9 +1,10 @@
-"""How the embedded judge agrees with the corpus's judgements, and what it makes of the embedded writer's texts.
+"""How the embedded judge agrees with the corpus, and what it makes of the embedded writer's texts.
 
     uv run python benchmarks/offline_judge.py            the tables of docs/generation.md
-    uv run python benchmarks/offline_judge.py --fit      fit its weights again, on writer profiles llm-w0 to w4 only
+    uv run python benchmarks/offline_judge.py --fit      fit its weights again, on writers w0 to w4 only
 
-The corpus's levels are rounded means of two LLM judgements a text. Fitting sees w0-w4; w5-w8 are only reported.
+The corpus's levels are rounded means of two LLM judgements a text. Fitting sees llm-w0 to w4; w5 to w8 are
+only reported.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from scipy.optimize import lsq_linear
 
 from reward_model.offline import features, material
 from reward_model.offline.judge import OfflineJudge
-from reward_model.offline.quality import FITTED
+from reward_model.offline.quality import FITTED, fitted_score
 from reward_model.offline.writer import OfflineWriter
 from reward_model.rubric import load_rubric
 from reward_model.schema import FactSheet
@@ -34,20 +35,90 @@ from reward_model.tasks import Framework, JudgeCase, PairTask
 
 FIT_ON = tuple(f"llm-w{i}" for i in range(5))
 FAVOURABLE = frozenset(
-    {"figures", "metrics", "causes", "cause_share", "decomposed", "linked", "hidden", "lasting", "conditional", "analysed",
-     "derived", "concrete", "limits", "covered"}
-)  # fmt: skip
+    [
+        "figures",
+        "metrics",
+        "causes",
+        "cause_share",
+        "decomposed",
+        "linked",
+        "hidden",
+        "lasting",
+        "conditional",
+        "analysed",
+        "derived",
+        "concrete",
+        "limits",
+        "covered",
+    ]
+)
 TRIED = {
-    "depth": ("figures", "metrics", "causes", "cause_share", "decomposed", "linked", "hidden", "lasting", "conditional",
-              "analysed", "derived", "concrete", "limits", "covered", "platitudes", "emptied", "vague", "wrong", "wrong_any",
-              "wrong_many", "contradictions", "hollow", "unfinished", "misplaced", "repeated", "returns", "switches",
-              "dangling", "colloquial"),
-    "professionalism": ("figures", "metrics", "decomposed", "linked", "hidden", "conditional", "analysed", "derived",
-                        "concrete", "limits", "covered", "colloquial", "colloquial_any", "bare_numbers", "spoken",
-                        "platitudes", "emptied", "vague", "wrong", "wrong_any", "wrong_many", "slips", "contradictions",
-                        "hollow", "unfinished", "misplaced", "repeated", "misnumbered", "unnamed", "returns", "switches",
-                        "dangling"),
-}  # fmt: skip
+    "depth": [
+        "figures",
+        "metrics",
+        "causes",
+        "cause_share",
+        "decomposed",
+        "linked",
+        "hidden",
+        "lasting",
+        "conditional",
+        "analysed",
+        "derived",
+        "concrete",
+        "limits",
+        "covered",
+        "platitudes",
+        "emptied",
+        "vague",
+        "wrong",
+        "wrong_any",
+        "wrong_many",
+        "contradictions",
+        "hollow",
+        "unfinished",
+        "misplaced",
+        "repeated",
+        "returns",
+        "switches",
+        "dangling",
+        "colloquial",
+    ],
+    "professionalism": [
+        "figures",
+        "metrics",
+        "decomposed",
+        "linked",
+        "hidden",
+        "conditional",
+        "analysed",
+        "derived",
+        "concrete",
+        "limits",
+        "covered",
+        "colloquial",
+        "colloquial_any",
+        "bare_numbers",
+        "spoken",
+        "platitudes",
+        "emptied",
+        "vague",
+        "wrong",
+        "wrong_any",
+        "wrong_many",
+        "slips",
+        "contradictions",
+        "hollow",
+        "unfinished",
+        "misplaced",
+        "repeated",
+        "misnumbered",
+        "unnamed",
+        "returns",
+        "switches",
+        "dangling",
+    ],
+}
 RIDGE = 3.0
 LEAST = 0.02
 """Smaller weights are left out."""
@@ -59,7 +130,9 @@ def corpus() -> list[dict[str, Any]]:
     return [json.loads(line) for line in text.splitlines()]
 
 
-def texts(rows: Sequence[dict[str, Any]]) -> Iterator[tuple[str, dict[str, Any], str, FactSheet, dict[str, int]]]:
+def texts(
+    rows: Sequence[dict[str, Any]],
+) -> Iterator[tuple[str, dict[str, Any], str, FactSheet, dict[str, int]]]:
     """(writer, row, text, facts, levels)."""
     for row in rows:
         facts = FactSheet.model_validate(row["metadata"]["fact_sheet"])
@@ -84,11 +157,11 @@ def framework_of(row: dict[str, Any]) -> Framework:
     )
 
 
-# -- fitting ---------------------------------------------------------------------------------------------------
+# -- fitting ---------------------------------------------------------------------------------------------
 
 
 def _solve(rows: np.ndarray, levels: np.ndarray, names: Sequence[str]) -> np.ndarray:
-    """Ridge regression with signs: what counts in a text's favour never lowers it, and the other way round."""
+    """Ridge regression with signs: what counts in a text's favour never lowers it, nor the other way."""
     low = [-np.inf] + [0.0 if name in FAVOURABLE else -np.inf for name in names]
     high = [np.inf] + [np.inf if name in FAVOURABLE else 0.0 for name in names]
     ridge = np.sqrt(RIDGE) * np.eye(len(names) + 1)[1:]
@@ -128,17 +201,19 @@ def fit(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
         for writer in FIT_ON:
             out = writers == writer
             beta = _solve(x[~out], y[~out], names)
-            held[out] = beta[0] + x[out] @ beta[1:]
+            weights = dict(zip(names, beta[1:], strict=True))
+            rows_out = (dict(zip(names, row, strict=True)) for row in x[out])
+            held[out] = [fitted_score(beta[0], weights, row) for row in rows_out]
         beta = _solve(x, y, names)
         kept = {n: round(float(b), 3) for n, b in zip(names, beta[1:], strict=True) if abs(b) >= LEAST}
         cuts = _cuts(held, y, 5)
         agreement = kappa(confusion_matrix(y, np.searchsorted(cuts, held), 5))
-        print(f"{family}: kappa with a writer left out {agreement:.3f}, {len(kept)} of {len(names)} features kept")
+        print(f"{family}: kappa with a writer left out {agreement:.3f}, {len(kept)} of {len(names)} kept")
         result[family] = {"intercept": round(float(beta[0]), 3), "cuts": cuts, "weights": kept}
     return result
 
 
-# -- reporting -------------------------------------------------------------------------------------------------
+# -- reporting -------------------------------------------------------------------------------------------
 
 
 def agreement(rows: Sequence[dict[str, Any]], writers: str) -> None:
@@ -157,9 +232,8 @@ def agreement(rows: Sequence[dict[str, Any]], writers: str) -> None:
     milliseconds = (time.perf_counter() - started) / len(chosen) * 1000
     for name in rubric.names:
         table = confusion_matrix(true[name], given[name], rubric.num_classes)
-        print(
-            f"| {writers} ({len(chosen)}) | {name} | {kappa(table):.3f} | {accuracy(table):.3f} | {within_one(table):.3f} |"
-        )
+        found = f"{kappa(table):.3f} | {accuracy(table):.3f} | {within_one(table):.3f}"
+        print(f"| {writers} ({len(chosen)}) | {name} | {found} |")
     print(f"{milliseconds:.1f} ms a text", flush=True)
 
 
@@ -191,7 +265,9 @@ def own_texts(rows: Sequence[dict[str, Any]], seed: int) -> None:
                 drop = {name: (levels[name] or 0) - (worse[name] or 0) for name in rubric.names}
                 drops.setdefault((degradation.name, severity), []).append(drop)
                 ladder.append(drop[degradation.target])
-            monotone.setdefault(degradation.name, []).append(ladder == sorted(ladder) and ladder[-1] > ladder[0])
+            monotone.setdefault(degradation.name, []).append(
+                ladder == sorted(ladder) and ladder[-1] > ladder[0]
+            )
     means = ", ".join(f"{name} {statistics.mean(values):.2f}" for name, values in golds.items())
     print(f"\nGolds: mean levels {means}; degraded and judged in {statistics.mean(spent) * 1000:.1f} ms")
     for (degradation, severity), found in drops.items():
@@ -200,7 +276,7 @@ def own_texts(rows: Sequence[dict[str, Any]], seed: int) -> None:
         mean = " / ".join(f"{statistics.mean(drop[name] for drop in found):.2f}" for name in rubric.names)
         print(f"| {degradation} | {severity} | {mean} | {most:.2f} |")
     for degradation, verdicts in monotone.items():
-        print(f"{degradation}: target falls monotonically, and further at the end, in {statistics.mean(verdicts):.2f}")
+        print(f"{degradation}: the target falls with severity in {statistics.mean(verdicts):.2f}")
 
 
 def main() -> None:
@@ -212,7 +288,7 @@ def main() -> None:
     rows = corpus()
     if options.fit:
         path = Path(material.__file__).parent / "words" / "judge_weights.yaml"
-        head = "# Fitted by benchmarks/offline_judge.py --fit on writer profiles llm-w0 to llm-w4; see docs/generation.md.\n"
+        head = "# Fitted by benchmarks/offline_judge.py --fit on llm-w0 to llm-w4; see docs/generation.md.\n"
         path.write_text(head + yaml.safe_dump(fit(rows), sort_keys=False), encoding="utf-8")
         return
     print("| Writers (texts) | Dimension | Quadratic kappa | Exact | Within one |\n|---|---|---|---|---|")

@@ -16,7 +16,9 @@ from reward_model.offline.material import material
 _SENTENCE = re.compile(r"[。！？；;\n]+")
 _CLAUSE = re.compile(r"[，,]")
 _YEAR = re.compile(r"(20\d\d)年?")
-_LEADING = re.compile(r"^(?:但|并且|并|而且|而|且|同时|此外|另外|其中|随后|因此|同期|同年|年内|当年|全年|本年|下半年|上半年|也|又|则|叠加)+[，,]?")
+_LEADING = re.compile(
+    r"^(?:但|并且|并|而且|而|且|同时|此外|另外|其中|随后|因此|同期|同年|年内|当年|全年|本年|下半年|上半年|也|又|则|叠加)+[，,]?"
+)
 _CONTRAST = re.compile(r"^(.{1,5}?)[则也却](?=[^\s])")
 _UNFIT = re.compile(r"[“”（）()？?]|\d|少有|已无|不再|未能")
 """Quotes that a clause may cut in two, figures that nothing here can check, and what did not happen."""
@@ -86,7 +88,9 @@ class Background:
         fits = [
             clause
             for clause in self._clauses
-            if clause.text not in self.used and clause.year in (None, self.year) and pattern.search(clause.text)
+            if clause.text not in self.used
+            and clause.year in (None, self.year)
+            and pattern.search(clause.text)
         ]
         if not fits:
             return None

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from itertools import zip_longest
 
 from reward_model.offline.material import material
-from reward_model.offline.measures import Unknown, plain, to_cents
+from reward_model.offline.measures import UnknownError, plain, to_cents
 from reward_model.offline.outline import FORMS, Focus, Section, focus_of, numeral, sections
 from reward_model.offline.phrases import KINDS, Statement
 from reward_model.offline.scene import Scene
@@ -27,8 +27,6 @@ _NO_CONNECTIVE = re.compile(
     r"即便|同时|结合|究其|这|其|改善|归因|背景|从|\d)"
 )
 _LED_FIRST = frozenset({"毛利", "应收", "息差", "资产质量"})
-_TABLE = ("营业收入", "毛利", "毛利率", "期间费用率", "利息净收入", "净息差", "拨备前利润", "净利润", "经营现金流",
-          "自由现金流", "应收账款", "有息负债", "资产负债率", "合同负债", "不良贷款率", "拨备覆盖率", "核心一级资本充足率")  # fmt: skip
 
 
 @dataclass
@@ -64,11 +62,7 @@ class _Composer:
         return item.weight * factor * told * self.rng.uniform(0.7, 1.3)
 
     def _candidates(self, topics: tuple[str, ...]) -> list[tuple[float, Statement]]:
-        return [
-            (self._worth(item), item)
-            for item in self.pool
-            if item.topic in topics and self._may(item)
-        ]
+        return [(self._worth(item), item) for item in self.pool if item.topic in topics and self._may(item)]
 
     def _may(self, item: Statement) -> bool:
         if item.kind == "lead":
@@ -91,7 +85,9 @@ class _Composer:
         chosen: list[tuple[Statement, str]] = []
         length = 0
         for topic in topics[:leads]:
-            length += self._add(chosen, [pair for pair in self._candidates((topic,)) if pair[1].kind == "lead"])
+            length += self._add(
+                chosen, [pair for pair in self._candidates((topic,)) if pair[1].kind == "lead"]
+            )
         while length < budget:
             candidates = self._candidates(topics)
             if not candidates:
@@ -123,20 +119,25 @@ class _Composer:
         """Statements as running text, or as bullets."""
         if self.layout.bullets and len(said) > 1:
             return "\n".join(f"- {text}" for _, text in said)
-        parts = []
-        before = ""
-        for item, text in said:
-            parts.append(self._connective(before, item, text) + text)
-            before = item.tone
-        return "".join(parts)
+        text = ""
+        tone = ""
+        for item, sentence in said:
+            text += self._connective(tone, item, sentence, text) + sentence
+            tone = item.tone
+        return text
 
-    def _connective(self, before: str, item: Statement, text: str) -> str:
-        if not before or item.kind == "lead" or _NO_CONNECTIVE.match(text):
+    def _connective(self, before: str, item: Statement, sentence: str, text: str) -> str:
+        if not before or item.kind == "lead" or _NO_CONNECTIVE.match(sentence):
             return ""
         key = f"{before}_{item.tone}" if item.tone else "plain"
         if item.kind == "cause" and key.split("_")[0] == key.split("_")[-1]:
             return ""
-        found: str = self.rng.choice(material("outline")["connect"].get(key, [""]))
+        options = material("outline")["connect"].get(key, [""])
+        if "但" in sentence or "但" in text[-60:]:
+            options = [word for word in options if not word.startswith(("但", "不过"))] or [""]
+        # 此外 twice in one paragraph reads like a list of oddments.
+        options = [word for word in options if not word or word not in text] or [""]
+        found: str = self.rng.choice(options)
         return found
 
     def title(self, section: Section, number: int) -> str:
@@ -160,18 +161,18 @@ class _Composer:
                 f"{numeral(i)}是{text}" for i, text in enumerate(said, 1)
             ) + "。"  # fmt: skip
         if self.layout.points == "第一":
-            return lead.rstrip("：") + "。" + "".join(f"第{numeral(i)}，{t}。" for i, t in enumerate(said, 1))
+            return lead.rstrip("：") + "：" + "".join(f"第{numeral(i)}，{t}。" for i, t in enumerate(said, 1))
         return lead + "\n" + "\n".join(f"{i}. {text}；" for i, text in enumerate(said, 1))[:-1] + "。"
 
     def table(self) -> str:
         """The main figures, this period and the one before."""
         rows = []
-        for name in _TABLE:
-            with suppress(Unknown):
+        for name in material("outline")["table"]:
+            with suppress(UnknownError):
                 measure = self.scene.figures[name]
                 unit = f"（{measure.unit}）" if measure.kind == "money" else ""
                 bare = measure.kind == "money"
-                now, before = measure._level(0), measure._level(1)
+                now, before = measure.level(0), measure.level(1)
                 change = to_cents(now - before)
                 sign = "+" if change > 0 else ""
                 if bare:
@@ -182,7 +183,7 @@ class _Composer:
         if len(rows) < 3:
             return ""
         keep = sorted(self.rng.sample(range(len(rows)), min(len(rows), self.rng.randint(4, 6))))
-        with suppress(Unknown):
+        with suppress(UnknownError):
             head = f"| 指标 | {self.scene.figures.label(1)} | {self.scene.figures.label(0)} | 变动 |"
             return "\n".join([head, "|---|---|---|---|", *(rows[index] for index in keep)])
         return ""
@@ -198,7 +199,7 @@ def compose(framework: Framework, quality_focus: str, rng: random.Random) -> str
     form = plan[-1].closing or focus.closing
     count = max(2, focus.points - (1 if form != focus.closing else 0) + rng.choice((0, 0, 1)))
     table = composer.table() if rng.random() < focus.table else ""
-    reserved = count * POINT + (POINT * 2 if form != focus.closing else 0) + len(table) // 3
+    reserved = count * POINT + (POINT * 2 if form != focus.closing else 0) + len(table) // 2
     blocks: list[str] = []
     # Conclusions first: under the first heading if it asks for them, else before it.
     if "总览" not in plan[0].topics:
@@ -237,26 +238,30 @@ def _bodies(composer: _Composer, plan: list[Section], budget: int) -> list[list[
 
 
 def _leftover(composer: _Composer) -> tuple[str, ...]:
-    return tuple(dict.fromkeys(item.topic for item in composer.pool if item.topic not in ("展望", "口径", "总览")))
+    return tuple(
+        dict.fromkeys(item.topic for item in composer.pool if item.topic not in ("展望", "口径", "总览"))
+    )
 
 
 def _item_lines(composer: _Composer) -> str:
     """Movements of items of which no statement knows more, two a section."""
     figures = composer.scene.figures
-    said = []
+    said: list[str] = []
     for name in figures.items:
         if len(said) == 2:
             break
         if name in composer.scene.told:
             continue
-        with suppress(Unknown):
+        with suppress(UnknownError):
             measure = figures[name]
             said.append(f"{measure.name}{measure['由至']}，{measure['同比']}。")
             composer.scene.told[name] = 1
     return "".join(said)
 
 
-def _closing(composer: _Composer, plan: list[Section], bodies: list[list[str]], form: str, count: int) -> None:
+def _closing(
+    composer: _Composer, plan: list[Section], bodies: list[list[str]], form: str, count: int
+) -> None:
     """Add caliber notes, the outlook and the points to the last section."""
     focus = composer.focus
     last = bodies[-1]

@@ -1,4 +1,4 @@
-"""What an analyst works out beyond ratios: bridges of profit, volume and margin, what-ifs, and what drives what.
+"""What an analyst works out beyond ratios: bridges of profit, volume and margin, what-ifs, drivers.
 
 Parts of a decomposition add up as written: the last part is the rounded total less the rounded others.
 """
@@ -10,7 +10,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from decimal import Decimal
 
-from reward_model.offline.measures import Figures, Measure, Unknown, plain, to_cents
+from reward_model.offline.measures import Figures, Measure, UnknownError, plain, to_cents
 
 _COMPANY_COSTS = ("销售费用", "管理费用", "研发费用", "财务费用")
 _CLOSED = Decimal("0.03")
@@ -43,7 +43,7 @@ class Bridge:
     def _driver(self) -> tuple[Measure, Decimal]:
         same = [part for part in self.parts if (part[1] > 0) == (self.total.change > 0) and part[1]]
         if not same:
-            raise Unknown("driver")
+            raise UnknownError("driver")
         return same[0]
 
     @property
@@ -61,7 +61,7 @@ class Bridge:
     def share(self) -> float:
         """The driver's effect in percent of the change."""
         if not self.total.d:
-            raise Unknown("share of no change")
+            raise UnknownError("share of no change")
         return float(self._driver()[1] / self.total.change * 100)
 
     def __getitem__(self, key: str) -> str:
@@ -78,7 +78,7 @@ class Bridge:
             return plain(abs(self._driver()[1])) + self.total.unit
         if key == "主因占比":
             return f"{plain(Decimal(str(abs(self.share))))}%"
-        raise Unknown(f"bridge.{key}")
+        raise UnknownError(f"bridge.{key}")
 
 
 def _changed(measure: Measure) -> str:
@@ -86,21 +86,21 @@ def _changed(measure: Measure) -> str:
 
 
 def bridge(figures: Figures, total: str, signed: Sequence[tuple[str, int]]) -> Bridge | None:
-    """The bridge of ``total``; ``signed`` are its parts with the sign of their effect. None if one is missing."""
+    """The bridge of ``total`` with its parts and the signs of their effects. None if one is missing."""
     try:
         parts = [(figures[name], sign * figures[name].change) for name, sign in signed]
         found = Bridge(figures[total], tuple(sorted(parts, key=lambda part: -abs(part[1]))))
         return found if found.closes else None
-    except Unknown:
+    except UnknownError:
         return None
 
 
 def _company(figures: Figures) -> None:
     gross, revenue, margin = figures["毛利"], figures["营业收入"], figures["毛利率"]
-    volume = to_cents(revenue.change * margin._level(1) / 100)
+    volume = to_cents(revenue.change * margin.level(1) / 100)
     figures.add("规模影响", volume)
     figures.add("毛利率影响", to_cents(gross.change) - volume)
-    figures.add("毛利率一点", to_cents(revenue._level(0) / 100))
+    figures.add("毛利率一点", to_cents(revenue.level(0) / 100))
 
 
 def _expenses(figures: Figures) -> None:
@@ -108,7 +108,7 @@ def _expenses(figures: Figures) -> None:
     sign = 1 if figures["期间费用"].change >= 0 else -1
     found = []
     for name in _COMPANY_COSTS:
-        with suppress(Unknown):
+        with suppress(UnknownError):
             if to_cents(figures[name].change) * sign > 0:
                 found.append((abs(figures[name].change), name))
     found.sort(reverse=True)
@@ -123,56 +123,60 @@ def _what_ifs(figures: Figures) -> None:
         ("费用多用", "期间费用率", "营业收入"),
         ("减值少提", "信用成本", "平均贷款"),
     ):
-        with suppress(Unknown):
+        with suppress(UnknownError):
             if base == "平均贷款":
                 loans = figures["贷款总额"]
-                amount = (loans._level(0) + loans._level(1)) / 2
-                actual = figures["信用减值损失"]._level(0)
+                amount = (loans.level(0) + loans.level(1)) / 2
+                actual = figures["信用减值损失"].level(0)
             else:
-                amount = figures[base]._level(0)
-                actual = figures[{"研发少投": "研发费用", "费用多用": "期间费用"}[name]]._level(0)
-            figures.add(name, amount * figures[rate]._level(1) / 100 - actual)
+                amount = figures[base].level(0)
+                actual = figures[{"研发少投": "研发费用", "费用多用": "期间费用"}[name]].level(0)
+            figures.add(name, amount * figures[rate].level(1) / 100 - actual)
 
 
 def _balances(figures: Figures) -> None:
-    with suppress(Unknown):
+    with suppress(UnknownError):
         outflow = figures["权益流出"]
-        figures.add("权益注入", -outflow._level(0))
-    with suppress(Unknown):
+        figures.add("权益注入", -outflow.level(0))
+    with suppress(UnknownError):
         long_lived, spent = figures["非流动资产"], figures["购建支出"]
-        figures.add("长期资产超购建", long_lived.change - spent._level(0))
-    with suppress(Unknown):
+        figures.add("长期资产超购建", long_lived.change - spent.level(0))
+    with suppress(UnknownError):
         held = figures["应收与存货"]
         figures.add("营运占用", held.change)
-    with suppress(Unknown):
-        figures.add("分配与自由现金流之比", figures["权益流出"]._level(0) / figures["自由现金流"]._level(0), "multiple")
-    with suppress(Unknown):
-        figures.add("占用一年自由现金流", figures["经营现金流"]._level(0) - figures["净利润"]._level(0))
-    with suppress(Unknown):
+    with suppress(UnknownError):
+        figures.add(
+            "分配与自由现金流之比",
+            figures["权益流出"].level(0) / figures["自由现金流"].level(0),
+            "multiple",
+        )
+    with suppress(UnknownError):
+        figures.add("占用一年自由现金流", figures["经营现金流"].level(0) - figures["净利润"].level(0))
+    with suppress(UnknownError):
         figures.add("短期负债占比", _share(figures, "流动负债", "负债合计", 0), "percent",
                     before=_share(figures, "流动负债", "负债合计", 1))  # fmt: skip
-    with suppress(Unknown):
+    with suppress(UnknownError):
         figures.add("存货占比", _share(figures, "存货", "流动资产", 0), "percent",
                     before=_share(figures, "存货", "流动资产", 1))  # fmt: skip
 
 
 def _share(figures: Figures, part: str, whole: str, back: int) -> Decimal:
-    below = figures[whole]._level(back)
+    below = figures[whole].level(back)
     if below <= 0:
-        raise Unknown(whole)
-    return figures[part]._level(back) / below * 100
+        raise UnknownError(whole)
+    return figures[part].level(back) / below * 100
 
 
 def _du_pont(figures: Figures) -> None:
     """The factor that moved the return on equity most, by the ratio of its levels."""
     roe = figures["ROE"]
     if roe.v <= 0 or roe.p <= 0:
-        raise Unknown("ROE of losses")
+        raise UnknownError("ROE of losses")
     moves = []
     for name in ("净利率", "总资产周转率", "杜邦乘数"):
         factor = figures[name]
         if factor.p <= 0 or factor.v <= 0:
-            raise Unknown(name)
+            raise UnknownError(name)
         moves.append((factor.v / factor.p, name))
     up = roe.d > 0
     ordered = sorted(moves, reverse=up)
@@ -182,7 +186,7 @@ def _du_pont(figures: Figures) -> None:
 
 def _bank(figures: Figures) -> None:
     interest, earning, margin = figures["利息净收入"], figures["生息资产平均余额"], figures["净息差"]
-    volume = to_cents(earning.change * margin._level(1) / 100)
+    volume = to_cents(earning.change * margin.level(1) / 100)
     figures.add("规模贡献", volume)
     figures.add("息差影响", to_cents(interest.change) - volume)
 
@@ -194,18 +198,18 @@ def _bank_capital(figures: Figures) -> None:
 
 def _bank_reserves(figures: Figures) -> None:
     impairment, before = figures["信用减值损失"], figures["拨备前利润"]
-    if before._level(0) <= 0 or before._level(1) <= 0:
-        raise Unknown("share of losses")
+    if before.level(0) <= 0 or before.level(1) <= 0:
+        raise UnknownError("share of losses")
     figures.add(
         "减值占比",
-        impairment._level(0) / before._level(0) * 100,
+        impairment.level(0) / before.level(0) * 100,
         "percent",
-        before=impairment._level(1) / before._level(1) * 100,
+        before=impairment.level(1) / before.level(1) * 100,
     )
 
 
 def _growth(measure: Measure) -> Decimal:
-    return measure._growth(0)
+    return measure.growth(0)
 
 
 _STEPS: tuple[Callable[[Figures], None], ...] = (
@@ -216,7 +220,7 @@ _STEPS: tuple[Callable[[Figures], None], ...] = (
 def work_out(figures: Figures) -> dict[str, Bridge]:
     """Add what follows from the sheet to ``figures``; returns the bridges of profit that close."""
     for step in _STEPS:
-        with suppress(Unknown, ArithmeticError):
+        with suppress(UnknownError, ArithmeticError):
             step(figures)
     found = {
         "利润桥": bridge(figures, "利润总额", [("毛利", 1), ("期间费用", -1), ("其他收益", 1)])

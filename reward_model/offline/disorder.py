@@ -34,7 +34,9 @@ def disorder(text: str, share: float, rng: random.Random) -> tuple[str, list[dic
     defects: list[dict[str, Any]] = []
     slots = [number for number, (line, movable, parts) in enumerate(lines) if movable and parts]
     bodies = {number: [part.text for part in lines[number][2]] for number in slots}
-    prefix = {number: lines[number][0][: lines[number][2][0].start - _line_start(text, number)] for number in slots}
+    prefix = {
+        number: lines[number][0][: lines[number][2][0].start - _line_start(text, number)] for number in slots
+    }
     _swap_paragraphs(slots, bodies, prefix, share, rng, defects)
     _move_sentences(slots, bodies, share, rng, defects)
     _contradict(slots, bodies, share, rng, defects)
@@ -86,7 +88,9 @@ def _move_sentences(
     rng: random.Random,
     defects: list[dict[str, Any]],
 ) -> None:
-    sentences = [(number, sentence) for number in slots for sentence in bodies[number] if sentence.endswith("。")]
+    sentences = [
+        (number, sentence) for number in slots for sentence in bodies[number] if sentence.endswith("。")
+    ]
     rng.shuffle(sentences)
     for number, sentence in sentences[: math.floor(share * _SHARE_OF_SENTENCES * len(sentences))]:
         others = [other for other in slots if other != number]
@@ -107,16 +111,19 @@ def _contradict(
 ) -> None:
     """Conclusions that exclude one another, references to nothing, repetitions, an end that isn't one."""
     content = material("disorder")
-    good, bad = rng.sample(content["good"], len(content["good"])), rng.sample(content["bad"], len(content["bad"]))
+    good, bad = (
+        rng.sample(content["good"], len(content["good"])),
+        rng.sample(content["bad"], len(content["bad"])),
+    )
     says = [sentence for pair in zip(good, bad, strict=False) for sentence in pair]
-    for sentence in says[: 2 * math.ceil(share * len(good) - 1e-9)]:
+    for sentence in says[: 2 * max(1, round(share * len(good)))]:
         target = rng.choice(list(slots)) if slots else None
         if target is None:
             return
         bodies[target].insert(rng.randint(0, 1), sentence)
         defects.append({"kind": "contradiction", "was": "", "became": sentence})
     told = [(number, s) for number in slots for s in bodies[number] if s.endswith("。") and s not in says]
-    for number, sentence in rng.sample(told, min(len(told), math.floor(share * 3))):
+    for number, sentence in rng.sample(told, min(len(told), math.ceil(share * 3 - 0.5))):
         target = rng.choice(list(slots))
         said = rng.choice(content["nothing"][:2]) + sentence
         bodies[target].append(said)

@@ -10,9 +10,13 @@ from typing import Any
 
 from reward_model.degrade.passages import sentences
 
-_HEADING = re.compile(r"^\s*(?:#{1,6}\s|\*\*[^*]{1,40}\*\*\s*$|[一二三四五六七八九十]{1,3}、[^。；]{1,40}$|"
-                      r"（[一二三四五六七八九十]{1,3}）[^。；]{1,40}$|\d{1,2}[.．、]\s*[^。；，]{1,30}$)")  # fmt: skip
-_ORDINAL = re.compile(r"(?:第[一二三四五六七八九十]|其[一二三四五六七八九十]|[一二三四五六七八九十]是)[，、：]?")
+_HEADING = re.compile(
+    r"^\s*(?:#{1,6}\s|\*\*[^*]{1,40}\*\*\s*$|[一二三四五六七八九十]{1,3}、[^。；]{1,40}$|"
+    r"（[一二三四五六七八九十]{1,3}）[^。；]{1,40}$|\d{1,2}[.．、]\s*[^。；，]{1,30}$)"
+)
+_ORDINAL = re.compile(
+    r"(?:第[一二三四五六七八九十]|其[一二三四五六七八九十]|[一二三四五六七八九十]是)[，、：]?"
+)
 _ITEM = re.compile(r"^\s*(?:[-*•]\s+|\d{1,2}[.．、]\s*|[（(]\d{1,2}[）)])")
 
 
@@ -108,5 +112,9 @@ def first(edits: Sequence[Edit], share: float) -> list[Edit]:
 def tidy(text: str) -> str:
     """Without lines and marks that edits have emptied."""
     lines = [line.rstrip() for line in text.split("\n")]
-    kept = [line for line in lines if not line or not re.fullmatch(r"\s*(?:[-*•]|\d{1,2}[.．、]|[（(]\d{1,2}[）)])?\s*", line)]
+    kept = [
+        line
+        for line in lines
+        if not line or not re.fullmatch(r"\s*(?:[-*•]|\d{1,2}[.．、]|[（(]\d{1,2}[）)])?\s*", line)
+    ]
     return re.sub(r"\n{3,}", "\n\n", "\n".join(kept)).strip()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from reward_model.evidence import find_facts
-from reward_model.offline.features import Reading, read
+from reward_model.offline.features import read
 from reward_model.offline.material import material
 from reward_model.offline.quality import (
     FITTED,
@@ -15,6 +15,7 @@ from reward_model.offline.quality import (
     level_of,
     weigh,
 )
+from reward_model.offline.reading import Reading
 from reward_model.rubric import Dimension, Rubric
 from reward_model.tasks import JudgeCase, Judgement
 
@@ -22,6 +23,9 @@ MODEL = "offline-judge"
 _MOST_NAMED = 20
 _SHORTEST = 40
 """Characters below which there is nothing to judge."""
+
+_FEWEST_WORDS = 3
+"""Different words of the field that a text on it has at least."""
 
 _HAN = re.compile(r"[一-鿿]")
 _FINANCE = re.compile(
@@ -41,7 +45,7 @@ class OfflineJudge:
         self._families = {dimension.name: family_of(dimension) for dimension in rubric.dimensions}
 
     async def judge(self, case: JudgeCase, *, vote: int = 0) -> Judgement:
-        """A judgement; ``vote`` above 0 weighs the features slightly otherwise, each number in its own way."""
+        """A judgement; ``vote`` above 0 weighs the features slightly otherwise, each in its own way."""
         nothing = _nothing_to_judge(case.text)
         if nothing:
             names = self.rubric.names
@@ -74,8 +78,10 @@ def _nothing_to_judge(text: str) -> str:
     head = text[:100_000]
     han = len(_HAN.findall(head))
     if han < _SHORTEST:
-        return "全文几乎没有中文内容，无从评价。" if len(text.strip()) >= _SHORTEST else "文本过短，无从评价。"
-    if not _FINANCE.search(head):
+        return (
+            "全文几乎没有中文内容，无从评价。" if len(text.strip()) >= _SHORTEST else "文本过短，无从评价。"
+        )
+    if len(set(_FINANCE.findall(head))) < _FEWEST_WORDS:
         return "全文未涉及财务内容，答非所问。"
     return ""
 
@@ -91,18 +97,18 @@ def wrong_numbers(reading: Reading) -> tuple[str, ...]:
 
 
 def _of_figures(reading: Reading) -> str:
-    summary = reading.result.summary
+    checked = reading.checked
     named = wrong_numbers(reading)
     if reading.wrong:
         more = f"等{len(reading.wrong)}处" if len(reading.wrong) > 2 else ""
-        return f"可核对的{summary.checked}处数字中有误：{'；'.join(named[:2])}{more}。"
+        return f"可核对的{checked}处数字中有误：{'；'.join(named[:2])}{more}。"
     if reading.slips:
         return f"数值可复算，但单位或口径有瑕疵：{'；'.join(named[:2])}。"
-    if not summary.figures:
+    if not reading.numbers:
         return "全文没有可核对的数字。"
     held = "与报表一致" if reading.result.evidence == "facts" else "前后一致（未附报表，只核对文内勾稽）"
-    few = "，但可核对的数字偏少" if summary.checked < 5 else ""
-    return f"可核对的{summary.checked}处数字{held}{few}。"
+    few = "，但可核对的数字偏少" if checked < 5 else ""
+    return f"可核对的{checked}处数字{held}{few}。"
 
 
 def _reason(reading: Reading, weighed: Weighed) -> str:

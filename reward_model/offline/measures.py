@@ -48,7 +48,7 @@ _BARE = frozenset({"流动比率", "速动比率", "净现比", "权益乘数"})
 """Multiples that are written without 倍."""
 
 
-class Unknown(LookupError):
+class UnknownError(LookupError):
     """The sheet doesn't give what a phrase asks for, so the phrase isn't said."""
 
 
@@ -75,7 +75,9 @@ class Verbs:
         return self.rng.choice(("升至", "上升至") if cost else ("升至", "提高至", "上升至"))
 
     def fall(self, kind: str) -> str:
-        return self.rng.choice(("降至", "减至", "减少至") if kind == "money" else ("降至", "回落至", "下降至"))
+        return self.rng.choice(
+            ("降至", "减至", "减少至") if kind == "money" else ("降至", "回落至", "下降至")
+        )
 
 
 @dataclass(frozen=True)
@@ -100,31 +102,31 @@ class Measure:
 
     # -- numbers, for conditions ---------------------------------------------------------------------------
 
-    def _level(self, back: int) -> Decimal:
+    def level(self, back: int) -> Decimal:
         found = self.levels[back]
         if found is None:
-            raise Unknown(self.name)
+            raise UnknownError(self.name)
         return found
 
     @property
     def v(self) -> float:
         """This period's level."""
-        return float(self._level(0))
+        return float(self.level(0))
 
     @property
     def p(self) -> float:
         """The level of the period before."""
-        return float(self._level(1))
+        return float(self.level(1))
 
     @property
     def o(self) -> float:
         """The level two periods before."""
-        return float(self._level(2))
+        return float(self.level(2))
 
     @property
     def change(self) -> Decimal:
         """This period's level less the one before."""
-        return self._level(0) - self._level(1)
+        return self.level(0) - self.level(1)
 
     @property
     def d(self) -> float:
@@ -134,23 +136,23 @@ class Measure:
     @property
     def d0(self) -> float:
         """The change of the period before."""
-        return float(to_cents(self._level(1) - self._level(2)))
+        return float(to_cents(self.level(1) - self.level(2)))
 
     @property
     def g(self) -> float:
         """The change in percent of a positive base."""
-        return float(self._growth(0))
+        return float(self.growth(0))
 
     @property
     def g0(self) -> float:
         """The growth of the period before, in percent."""
-        return float(self._growth(1))
+        return float(self.growth(1))
 
-    def _growth(self, back: int) -> Decimal:
-        base = self._level(back + 1)
+    def growth(self, back: int) -> Decimal:
+        base = self.level(back + 1)
         if base <= 0:
-            raise Unknown(f"growth of {self.name} from {base}")
-        return to_cents((self._level(back) - base) / base * 100)
+            raise UnknownError(f"growth of {self.name} from {base}")
+        return to_cents((self.level(back) - base) / base * 100)
 
     # -- words, for sentences ------------------------------------------------------------------------------
 
@@ -166,12 +168,12 @@ class Measure:
         try:
             word = _WORDS[key]
         except KeyError:
-            raise Unknown(f"{self.name}.{key}") from None
+            raise UnknownError(f"{self.name}.{key}") from None
         return word(self)
 
     def moved(self) -> str:
         """ "由33.02%升至36.22%", minding signs."""
-        now, before = self._level(0), self._level(1)
+        now, before = self.level(0), self.level(1)
         first, last = self.written(before), self.written(now)
         if to_cents(now) == to_cents(before):
             return f"与上年持平，为{last}"
@@ -185,9 +187,9 @@ class Measure:
     def yearly(self) -> str:
         """ "同比增长26.93%"; what it was where no growth can be given."""
         try:
-            growth = self._growth(0)
-        except Unknown:
-            return f"上年为{self.written(self._level(1))}"
+            growth = self.growth(0)
+        except UnknownError:
+            return f"上年为{self.written(self.level(1))}"
         if growth == 0:
             return "与上年基本持平"
         return f"同比{'增长' if growth > 0 else '下降'}{plain(abs(growth))}%"
@@ -195,18 +197,18 @@ class Measure:
 
 _WORDS: Mapping[str, Callable[[Measure], str]] = {
     "名": lambda m: m.name,
-    "今": lambda m: m.written(m._level(0)),
-    "今绝对": lambda m: m.written(abs(m._level(0))),
-    "前": lambda m: m.written(m._level(1)),
-    "初": lambda m: m.written(m._level(2)),
-    "数": lambda m: plain(m._level(0)),
-    "前数": lambda m: plain(m._level(1)),
+    "今": lambda m: m.written(m.level(0)),
+    "今绝对": lambda m: m.written(abs(m.level(0))),
+    "前": lambda m: m.written(m.level(1)),
+    "初": lambda m: m.written(m.level(2)),
+    "数": lambda m: plain(m.level(0)),
+    "前数": lambda m: plain(m.level(1)),
     "差": lambda m: m.apart(abs(m.change)),
     "号差": lambda m: ("+" if m.change > 0 else "") + m.apart(m.change),
-    "前差": lambda m: m.apart(abs(m._level(1) - m._level(2))),
-    "幅": lambda m: f"{plain(abs(m._growth(0)))}%",
-    "号幅": lambda m: f"{'+' if m._growth(0) > 0 else ''}{plain(m._growth(0))}%",
-    "前幅": lambda m: f"{plain(abs(m._growth(1)))}%",
+    "前差": lambda m: m.apart(abs(m.level(1) - m.level(2))),
+    "幅": lambda m: f"{plain(abs(m.growth(0)))}%",
+    "号幅": lambda m: f"{'+' if m.growth(0) > 0 else ''}{plain(m.growth(0))}%",
+    "前幅": lambda m: f"{plain(abs(m.growth(1)))}%",
     "增减": lambda m: "增加" if m.change > 0 else "减少",
     "升降": lambda m: "上升" if m.change > 0 else "下降",
     "增降": lambda m: "增长" if m.change > 0 else "下降",
@@ -217,7 +219,7 @@ _WORDS: Mapping[str, Callable[[Measure], str]] = {
 
 
 class Figures:
-    """The measures of one fact sheet, by name; asked for what it can't give it raises :class:`Unknown`.
+    """The measures of one fact sheet, by name; asked for what it can't give it raises :class:`UnknownError`.
 
     Args:
         facts: the statements.
@@ -261,7 +263,7 @@ class Figures:
         """The period's name in a sentence: "2024年"; as given where it is no plain year."""
         written = self._labels.get(self.now.back(back))
         if written is None:
-            raise Unknown(f"period {back} back")
+            raise UnknownError(f"period {back} back")
         return f"{written}年" if written.isdecimal() else written
 
     def __getitem__(self, name: str) -> Measure:
@@ -269,7 +271,7 @@ class Figures:
             self._known[name] = self._measure(name)
         found = self._known[name]
         if found is None:
-            raise Unknown(name)
+            raise UnknownError(name)
         return found
 
     def add(self, name: str, value: Decimal, kind: str = "money", before: Decimal | None = None) -> None:

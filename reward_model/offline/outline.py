@@ -46,7 +46,7 @@ def numeral(number: int) -> str:
 
 
 def focus_of(name: str) -> Focus:
-    """The focus that ``name`` means: by its name, else by its words (``focus_words``), else a balanced one."""
+    """The focus that ``name`` means: by name, else by its words (``focus_words``), else a balanced one."""
     content = material("outline")
     known = next((key for key in content["focuses"] if key and key in name), None)
     if known is None:
@@ -85,9 +85,12 @@ def sections(titles: Sequence[str], style: str, kind: str) -> list[Section]:
     that no heading names go to the headings without any, else to the section of their nearest neighbour.
     """
     wanted: dict[str, tuple[int, int, int]] = {}
-    for index, title in enumerate(titles):
+    for index, given in enumerate(titles):
+        title = _plain(given)
         for topic, words in _topics(kind):
-            length, place = max(((len(word), -title.find(word)) for word in words if word in title), default=(0, 0))
+            length, place = max(
+                ((len(word), -title.find(word)) for word in words if word in title), default=(0, 0)
+            )
             if length and (topic not in wanted or length > wanted[topic][0]):
                 wanted[topic] = (length, index, -place)
     held: list[list[str]] = [[] for _ in titles]
@@ -107,6 +110,13 @@ def sections(titles: Sequence[str], style: str, kind: str) -> list[Section]:
         Section(title, tuple(held[index]), min(3, named[index]), closing_of(title, style, last=index == last))
         for index, title in enumerate(titles)
     ]
+
+
+def _plain(title: str) -> str:
+    """``title`` without phrases that hold a topic's word and don't name it: 投资建议 is on no investment."""
+    for phrase in material("outline")["ignore"]:
+        title = title.replace(phrase, phrase.removeprefix("投资"))
+    return title
 
 
 def _nearest(topic: str, held: Sequence[Sequence[str]], kind: str) -> int:

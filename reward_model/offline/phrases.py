@@ -26,19 +26,19 @@ from jinja2.environment import TemplateExpression
 from jinja2.exceptions import UndefinedError
 
 from reward_model.offline.material import material
-from reward_model.offline.measures import Unknown
+from reward_model.offline.measures import UnknownError
 
 KINDS = ("lead", "fact", "cause", "link", "test", "caveat", "outlook")
 Names = Callable[[str], Any]
-"""Gives what a name in a phrase stands for, or raises :class:`Unknown`."""
+"""Gives what a name in a phrase stands for, or raises :class:`UnknownError`."""
 
-_UNSAYABLE = (Unknown, UndefinedError, ArithmeticError)
+_UNSAYABLE = (UnknownError, UndefinedError, ArithmeticError)
 
 
 @cache
 def _environment() -> Environment:
     # The package's own files are rendered, into plain text: nothing to escape.
-    return Environment(  # noqa: S701
+    return Environment(
         variable_start_string="{", variable_end_string="}", undefined=StrictUndefined, autoescape=False
     )
 
@@ -50,7 +50,9 @@ _DOWN = re.compile(r"(?:减少|下降|降至|回落至|减至|收窄至)\{(\w+)\
 @cache
 def _moves(source: str) -> tuple[tuple[str, int], ...]:
     """What a phrase says went up (1) or down (-1)."""
-    return tuple((name, 1) for name in _UP.findall(source)) + tuple((name, -1) for name in _DOWN.findall(source))
+    return tuple((name, 1) for name in _UP.findall(source)) + tuple(
+        (name, -1) for name in _DOWN.findall(source)
+    )
 
 
 class Phrase:

@@ -1,4 +1,4 @@
-"""From features to a quality between 0 and 1 for each kind of dimension, and from that to a level of any rubric.
+"""From features to a quality between 0 and 1 for each kind of dimension, and from that to a level.
 
 Depth and professionalism have weights and cuts fitted on graded texts (``words/judge_weights.yaml``, made by
 ``benchmarks/offline_judge.py --fit``); the kinds that users' rubrics add have weights set by hand
@@ -12,11 +12,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
-from reward_model.offline.features import Reading
 from reward_model.offline.material import material
+from reward_model.offline.reading import Reading
 from reward_model.rubric import Dimension, Rubric
 
 FITTED = ("depth", "professionalism")
+FITTED_TOP = 4.2
+"""What speaks for a text adds up to no more: hardly above the scale that weights were fitted to."""
+
 SPREAD = 0.08
 """By what share a vote's weights differ from the judge's own, at most."""
 
@@ -66,14 +69,23 @@ def placed(score: float, cuts: Sequence[float]) -> float:
     return 1.0
 
 
+def fitted_score(intercept: float, weights: Mapping[str, float], values: Mapping[str, float]) -> float:
+    """A score on the scale of the levels 0 to 4 that the weights were fitted to.
+
+    What speaks for a text reaches the top level at most: what speaks against it then always lowers it.
+    """
+    favour = sum(weight * values[name] for name, weight in weights.items() if weight > 0)
+    against = sum(weight * values[name] for name, weight in weights.items() if weight < 0)
+    return min(FITTED_TOP, intercept + favour) + against
+
+
 def weigh(reading: Reading, family: str, vote: int = 0) -> Weighed:
     """The quality of a text in one family other than accuracy."""
     values = reading.values
     if family in FITTED:
         entry = material("judge_weights")[family]
         weights = _varied(entry["weights"], vote, family)
-        score = entry["intercept"] + sum(weight * values[name] for name, weight in weights.items())
-        quality = placed(score, entry["cuts"])
+        quality = placed(fitted_score(entry["intercept"], weights, values), entry["cuts"])
         ceiling = MIDDLE
     else:
         entry = material("judge_manual")[family]
@@ -94,16 +106,16 @@ def accuracy_level(reading: Reading, rubric: Rubric, dimension: str) -> int:
     """The level of a text's figures: the rubric's own (``known_edits.figures``) where it gives them for this
     dimension, else a ladder over its levels."""
     top = rubric.num_classes - 1
-    summary = reading.result.summary
+    checked = reading.checked
     wrong, slips = len(reading.wrong), len(reading.slips)
     given = rubric.known_edits.figures if rubric.known_edits else None
     if given is not None and given.dimension == dimension:
-        found = given.level(wrong, slips, summary.checked)
+        found = given.level(wrong, slips, checked)
         level = top if found is None else found
     else:
-        level = round(_accuracy_quality(wrong, slips, summary.checked) * top)
+        level = round(_accuracy_quality(wrong, slips, checked) * top)
     # Without statements little can be checked, whatever the text says; then all its figures count.
-    told = summary.checked if reading.result.evidence == "facts" else summary.figures
+    told = checked if reading.result.evidence == "facts" else reading.numbers
     if told == 0:
         return 0
     return min(level, round(MIDDLE * top)) if told <= FEW_FIGURES else level

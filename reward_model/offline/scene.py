@@ -10,7 +10,7 @@ from typing import Any
 
 from reward_model.offline.background import Background
 from reward_model.offline.derived import Bridge, work_out
-from reward_model.offline.measures import Figures, Measure, Unknown, plain
+from reward_model.offline.measures import Figures, Measure, UnknownError, plain
 from reward_model.offline.phrases import Issue, Phrase, Statement, issues, statements
 from reward_model.tasks import Framework
 
@@ -28,8 +28,8 @@ def round_line(value: float, step: float) -> str:
 def share(part: Measure, whole: Measure) -> str:
     """A part in percent of a positive whole."""
     if whole.v <= 0:
-        raise Unknown("share of a loss")
-    return f"{plain(abs(part._level(0)) / whole._level(0) * 100)}%"
+        raise UnknownError("share of a loss")
+    return f"{plain(abs(part.level(0)) / whole.level(0) * 100)}%"
 
 
 class Scene:
@@ -47,9 +47,7 @@ class Scene:
         self.bridges: dict[str, Bridge] = work_out(self.figures)
         self.background = Background(framework.background, self.figures.now.year, framework.company, rng)
         self.told: dict[str, int] = {}
-        self.kind = (
-            "bank" if self.figures.is_bank else "property" if self.figures.is_property else "company"
-        )
+        self.kind = "bank" if self.figures.is_bank else "property" if self.figures.is_property else "company"
         self._fixed: dict[str, Any] = {
             "司": "该行" if self.figures.is_bank else "公司",
             "单位": self.figures.unit,
@@ -63,7 +61,7 @@ class Scene:
         """What ``name`` stands for in a phrase.
 
         Raises:
-            Unknown: if the sheet doesn't give it.
+            UnknownError: if the sheet doesn't give it.
         """
         if name in self._fixed:
             return self._fixed[name]
@@ -76,11 +74,11 @@ class Scene:
     def _cause(self, topic: str, direction: str) -> str:
         found = self.background.cause(topic, direction)
         if found is None:
-            raise Unknown(f"cause of {topic}")
+            raise UnknownError(f"cause of {topic}")
         return found
 
     def say(self, phrases: Iterable[Phrase]) -> str | None:
-        """One of the sayable ``phrases``: one that tells a cause before others, else drawn; None if none is."""
+        """One of the sayable ``phrases``, those that tell a cause before others; None if none is sayable."""
         order = list(phrases)
         self.rng.shuffle(order)
         order.sort(key=lambda phrase: "因(" not in phrase.source)

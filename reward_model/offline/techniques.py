@@ -10,16 +10,20 @@ import re
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import cache
-from itertools import cycle
+from itertools import cycle, pairwise
 from typing import Any
 
 from reward_model.offline.edits import Edit, Piece, pieces
 from reward_model.offline.material import material
-from reward_model.offline.measures import Figures, Unknown
+from reward_model.offline.measures import Figures, UnknownError
 from reward_model.tasks import Framework
 
 Technique = Callable[[str, Framework, random.Random], list[Edit]]
 _CLAUSE = re.compile(r"[^，；：,;]+[，；：,;]?")
+_DROPPED = "analysis dropped"
+MOST_LOST = 0.3
+"""Of a text's characters: what is dropped beyond that is made good by recital."""
+
 _DIGIT = re.compile(r"\d")
 
 
@@ -41,36 +45,61 @@ def _terminated(text: str, piece: Piece) -> str:
     return text.rstrip("。；，") + (end.group() if end else "")
 
 
-# -- shallow ---------------------------------------------------------------------------------------------------
+# -- shallow ---------------------------------------------------------------------------------------------
 
 
 def shallow(text: str, framework: Framework, rng: random.Random) -> list[Edit]:
-    """Causes, linkages and outlook go; the recital of movements stays, and more of it is put in their place."""
+    """Causes, linkages and outlook go; the recital of movements stays, and more of it takes their place."""
     analysis = marker("cause", "forward", "link", "advice")
     found = []
     for piece in pieces(text):
         if piece.role in ("heading", "table") or not (piece.is_point or analysis.search(piece.text)):
             continue
         said = text[piece.at : piece.end]
-        if piece.is_point:
-            became = _terminated(f"关注{_subject(said)}的变化", piece)
-        else:
-            became = _recital(said)
+        became = _terminated(f"关注{_subject(said)}的变化", piece) if piece.is_point else _recital(said)
         if became != said:
-            found.append(Edit(piece.at, piece.end, became, "analysis dropped"))
+            found.append(Edit(piece.at, piece.end, became, _DROPPED))
     edits = _shuffled(found, rng)
-    # Where nothing is left a movement is recited, so that the text keeps its length.
-    bare = [index for index, edit in enumerate(edits) if not edit.became]
-    for index, filler in zip(bare, recitals(text, framework, rng), strict=False):
-        edits[index] = Edit(edits[index].start, edits[index].end, filler, "analysis dropped, movement recited")
+    # Movements are recited where nothing is left, and where the text would become too short.
+    fillers = iter(recitals(text, framework, rng))
+    lost = 0
+    for index, edit in enumerate(edits):
+        lost += edit.end - edit.start - len(edit.became)
+        became = edit.became
+        while not became or lost > MOST_LOST * len(text):
+            filler = next(fillers, None)
+            if filler is None:
+                break
+            lost -= len(filler)
+            became = _joined(became, filler)
+        if became != edit.became:
+            edits[index] = Edit(edit.start, edit.end, became, f"{_DROPPED}, movement recited")
     return edits
+
+
+def _joined(before: str, after: str) -> str:
+    before = before.rstrip("；，")
+    return before + after if not before or before.endswith("。") else f"{before}。{after}"
 
 
 def _subject(text: str) -> str:
     words = re.match(r"([一-龥]{2,8})[：:]", text)
     if words:
         return words.group(1).removesuffix("风险")
-    for name in ("应收账款", "存货", "毛利率", "费用", "现金流", "负债", "投资", "分红", "息差", "不良", "拨备", "资本"):
+    for name in (
+        "应收账款",
+        "存货",
+        "毛利率",
+        "费用",
+        "现金流",
+        "负债",
+        "投资",
+        "分红",
+        "息差",
+        "不良",
+        "拨备",
+        "资本",
+    ):
         if name in text:
             return name
     return "相关指标"
@@ -97,22 +126,33 @@ def recitals(text: str, framework: Framework, rng: random.Random) -> list[str]:
     for name in figures.items:
         if name in text:
             continue
-        with suppress(Unknown):
+        with suppress(UnknownError):
             measure = figures[name]
             said.append(f"{measure.name}{measure['今']}，{measure['同比']}。")
     for name in ("净利率", "速动比率", "总资产周转率", "管理费用率", "销售费用率"):
         if name not in text:
-            with suppress(Unknown):
+            with suppress(UnknownError):
                 said.append(f"{figures[name].name}为{figures[name]['今']}，上年为{figures[name]['前']}。")
-    return _shuffled(said, rng)
+    again = []
+    for name in figures.items:
+        with suppress(UnknownError):
+            measure = figures[name]
+            levels = "、".join(measure.written(measure.level(back)) for back in (2, 1, 0))
+            years = "、".join(figures.label(back) for back in (2, 1, 0))
+            again.append(f"{years}{measure.name}分别为{levels}。")
+    return _shuffled(said, rng) + _shuffled(again, rng)
 
 
-# -- empty ---------------------------------------------------------------------------------------------------
+# -- empty -----------------------------------------------------------------------------------------------
 
 
 def empty(text: str, framework: Framework, rng: random.Random) -> list[Edit]:
     """Sentences become platitudes about the company and its industry, with them their figures go."""
-    bank = {group: cycle(_shuffled(says, rng)) for group, says in material("platitudes").items() if group != "words"}
+    bank = {
+        group: cycle(_shuffled(says, rng))
+        for group, says in material("platitudes").items()
+        if group != "words"
+    }
     found = []
     for piece in pieces(text):
         if piece.role == "heading" or len(piece.text.strip()) < 6:
@@ -121,12 +161,16 @@ def empty(text: str, framework: Framework, rng: random.Random) -> list[Edit]:
             continue
         group = "建议" if piece.is_point else _group(piece.text)
         said = next(bank[group]).replace("{公司}", framework.company).replace("{行业}", framework.field)
+        if not piece.is_point and len(said) < 0.6 * len(piece.text):
+            said += next(bank[group]).replace("{公司}", framework.company).replace("{行业}", framework.field)
         found.append(Edit(piece.at, piece.end, _terminated(said, piece) or said, "platitude"))
     return _shuffled(found, rng) + _tables(text)
 
 
 def _group(text: str) -> str:
-    hits = {name: sum(word in text for word in words) for name, words in material("platitudes")["words"].items()}
+    hits = {
+        name: sum(word in text for word in words) for name, words in material("platitudes")["words"].items()
+    }
     best = max(hits, key=lambda name: hits[name])
     return best if hits[best] else "总览"
 
@@ -143,7 +187,7 @@ def _tables(text: str) -> list[Edit]:
     return found
 
 
-# -- unprofessional ------------------------------------------------------------------------------------------
+# -- unprofessional --------------------------------------------------------------------------------------
 
 
 def colloquial(text: str, framework: Framework, rng: random.Random) -> list[Edit]:
@@ -153,21 +197,26 @@ def colloquial(text: str, framework: Framework, rng: random.Random) -> list[Edit
     light = _replaced(text, spans, content["light"], "colloquial", rng)
     terms = _replaced(text, spans, content["terms"], "wrong term", rng)
     openings = [
-        Edit(piece.start, piece.start, rng.choice(content["opening"]), "colloquial opening")
+        Edit(piece.at, piece.at, rng.choice(content["opening"]), "colloquial opening")
         for piece in pieces(text)
         if piece.role == "sentence" and len(piece.text) > 25
     ]
+    full = [piece for piece in pieces(text) if piece.role == "sentence" and piece.text.endswith("。")]
+    particles = [
+        Edit(piece.end - 1, piece.end, f"{rng.choice(content['particles'])}。", "particle")
+        for piece in full
+        if re.search(r"[一-龥]。$", piece.text)
+    ]
     coarse = [
         Edit(piece.end, piece.end, says, "joke")
-        for piece, says in zip(
-            _shuffled([p for p in pieces(text) if p.role == "sentence" and p.text.endswith("。")], rng),
-            _shuffled(content["coarse"], rng),
-            strict=False,
-        )
+        for piece, says in zip(_shuffled(full, rng), _shuffled(content["coarse"], rng), strict=False)
     ]
-    # Light wording leads; terms come in throughout, jokes at the end.
-    early = _shuffled(light + terms[: len(terms) // 2] + openings[: len(openings) // 3], rng)
-    return early + _shuffled(terms[len(terms) // 2 :], rng) + coarse[: max(2, len(spans) // 6)]
+    openings, particles = _shuffled(openings, rng), _shuffled(particles, rng)
+    half, third = len(openings) // 2, len(particles) // 3
+    # Light wording leads; terms come in throughout, spoken language and jokes at the end.
+    early = light + terms[: len(terms) // 2] + openings[:half] + particles[:third]
+    late = terms[len(terms) // 2 :] + particles[third:] + coarse
+    return _shuffled(early, rng) + _shuffled(late, rng)
 
 
 def _replaced(
@@ -185,7 +234,7 @@ def _replaced(
     return _shuffled(found, rng)
 
 
-# -- for a user's own dimensions -------------------------------------------------------------------------------
+# -- for a user's own dimensions -------------------------------------------------------------------------
 
 
 def reassuring(text: str, framework: Framework, rng: random.Random) -> list[Edit]:
@@ -216,13 +265,15 @@ def unreadable(text: str, framework: Framework, rng: random.Random) -> list[Edit
     """Headings and paragraphs go, sentences run on, and filler stretches them."""
     found = []
     parts = list(pieces(text))
-    for piece, after in zip(parts, parts[1:], strict=False):
+    for piece, after in pairwise(parts):
         if piece.role == "heading":
             found.append(Edit(piece.start, after.start, "", "heading dropped"))
         elif piece.role in ("sentence", "item") and after.role in ("sentence", "item"):
             body = piece.text.rstrip("。；！？ ")
             start = piece.start + len(body)
-            found.append(Edit(start, after.start, rng.choice(("，而且", "，与此同时", "，进而", "，")), "run-on"))
+            found.append(
+                Edit(start, after.start, rng.choice(("，而且", "，与此同时", "，进而", "，")), "run-on")
+            )
         if piece.role == "sentence" and len(piece.text) > 20:
             filler = rng.choice(material("blunt")["padding"])
             found.append(Edit(piece.start, piece.start, f"{filler}，", "filler"))

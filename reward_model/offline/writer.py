@@ -45,9 +45,11 @@ class OfflineWriter:
     async def degraded(
         self, task: PairTask, gold: str, *, attempt: int = 0, feedback: Sequence[str] = ()
     ) -> Draft:
-        """``gold`` made worse in the task's way; a heavier severity under the same seed does more of the same."""
+        """``gold`` made worse in the task's way; heavier severities of one seed do more of the same."""
         seed = self._seed(task, attempt, f"degraded:{task.degradation.name}")
         made = degrade(self.rubric, task.framework, task.degradation, task.severity, gold, seed)
         if not made.defects or made.text == gold:
-            return Draft(None, MODEL, failure=f"nothing in the text that {task.degradation.name} could change")
+            return Draft(
+                None, MODEL, failure=f"nothing in the text that {task.degradation.name} could change"
+            )
         return Draft(made.text, MODEL, defects=made.defects)
