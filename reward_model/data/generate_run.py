@@ -8,11 +8,18 @@ from pathlib import Path
 from typing import Any
 
 from reward_model.data.endpoint_flags import CallSettings, endpoints, open_client
+from reward_model.data.framework_files import read_frameworks
+from reward_model.data.framework_plan import FrameworkPlan, embedded_framework
+from reward_model.data.framework_run import planned, writer_of, written_frameworks
+from reward_model.data.framework_writer import framework_request
 from reward_model.data.llm_writer import LlmWriter, WriterSettings, degraded_request, gold_request
 from reward_model.data.pairs import PairSettings, PairTally, Progress, quarantine_path, write_pairs
 from reward_model.data.plan import Slot, plan_slots
 from reward_model.data.quote import QuoteBook
-from reward_model.llm import ChatClient
+from reward_model.errors import InputError, ResourceError
+from reward_model.jsonl import one_line
+from reward_model.llm import ChatClient, Endpoint
+from reward_model.offline.writer import OfflineWriter
 from reward_model.rubric import Rubric
 from reward_model.tasks import Framework, Writer
 
@@ -60,12 +67,21 @@ async def generate(
     if settings.call.offline:
         return await _offline(settings, rubric, notify, progress)
     found = endpoints(settings.models, settings.call)
+    weights = {item.model: item.weight for item in found}
+    given = None if settings.frameworks is None else _given_frameworks(settings, settings.frameworks, notify)
+    plans = [] if given else planned(settings.fields, settings.per_field, settings.call.seed, rubric)
     async with open_client(found, settings.call, beside=settings.out, notify=notify) as (client, _):
-        frameworks = await frameworks_for(settings, rubric, notify, client, found[0].model)
-        slots = _slots(settings, rubric, frameworks, {item.model: item.weight for item in found})
         if settings.call.dry_run:
-            notify(_quote(client, slots, rubric, settings.writer))
+            book = QuoteBook(client)
+            for plan in plans:
+                request = framework_request(plan, settings.call.prompts)
+                book.add("分析框架", writer_of(plan, found), [request])
+            # Frameworks not written yet are about as long as those made by code.
+            slots = _slots(settings, rubric, given or [embedded_framework(plan) for plan in plans], weights)
+            notify(_quote(book, slots, rubric, settings.writer))
             return None
+        frameworks = given or await _written_frameworks(settings, plans, client, found, notify)
+        slots = _slots(settings, rubric, frameworks, weights)
         writers: dict[str, Writer] = {
             item.model: LlmWriter(client, item.model, rubric, settings.writer) for item in found
         }
@@ -75,9 +91,11 @@ async def generate(
 async def _offline(
     settings: GenerateSettings, rubric: Rubric, notify: Notify, progress: Progress | None
 ) -> PairTally | None:
-    from reward_model.offline import OfflineWriter
-
-    frameworks = await frameworks_for(settings, rubric, notify, None, None)
+    if settings.frameworks is not None:
+        frameworks = _given_frameworks(settings, settings.frameworks, notify)
+    else:
+        plans = planned(settings.fields, settings.per_field, settings.call.seed, rubric)
+        frameworks = [embedded_framework(plan) for plan in plans]
     slots = _slots(settings, rubric, frameworks, {OFFLINE_WRITER: 1.0})
     if settings.call.dry_run:
         notify(f"报价：{len(slots)} 对，由内置写作者生成，不调用模型，费用为 0")
@@ -136,9 +154,8 @@ def _slots(
     )
 
 
-def _quote(client: ChatClient, slots: Sequence[Slot], rubric: Rubric, writer: WriterSettings) -> str:
+def _quote(book: QuoteBook, slots: Sequence[Slot], rubric: Rubric, writer: WriterSettings) -> str:
     """Each slot's first task at its first attempt; the degradation of a text as long as the one asked for."""
-    book = QuoteBook(client)
     stand_in = "字" * (sum(writer.length) // 2)
     for slot in slots:
         task = slot.tasks[0]
@@ -147,12 +164,45 @@ def _quote(client: ChatClient, slots: Sequence[Slot], rubric: Rubric, writer: Wr
     return book.text("没有通过检查的文本会重写，调用因此可能更多；--budget 可设上限")
 
 
-async def frameworks_for(
+def _given_frameworks(settings: GenerateSettings, path: Path, notify: Notify) -> list[Framework]:
+    """Those of the run's fields, in the fields' order.
+
+    Raises:
+        InputError: the file is unusable, or a field has none.
+    """
+    found = read_frameworks(path, notify)
+    missing = [name for name in settings.fields if name not in {item.field for item in found}]
+    if missing:
+        raise InputError(
+            f"{one_line(str(path))}: holds no framework of {', '.join(missing)}; add some, or name other --fields"
+        )
+    return [item for name in settings.fields for item in found if item.field == name]
+
+
+async def _written_frameworks(
     settings: GenerateSettings,
-    rubric: Rubric,
+    plans: Sequence[FrameworkPlan],
+    client: ChatClient,
+    found: Sequence[Endpoint],
     notify: Notify,
-    client: ChatClient | None,
-    model: str | None,
 ) -> list[Framework]:
-    """The frameworks of the run's fields, read from its file or made; those of each field in order."""
-    raise NotImplementedError
+    """What models make of the plans; those that fail are told and left out, the others take their turns.
+
+    Raises:
+        ResourceError: a field is left without any.
+    """
+    made = written_frameworks(
+        plans, client, found, prompts=settings.call.prompts, workers=settings.call.max_in_flight
+    )
+    kept, failed = [], []
+    async for item in made:
+        if isinstance(item, Framework):
+            kept.append(item)
+        else:
+            failed.append(item)
+    if failed:
+        notify(f"{len(failed)} 个分析框架没有写成（{failed[0]}），由其余的代替")
+    empty = [name for name in settings.fields if name not in {item.field for item in kept}]
+    if empty:
+        raise ResourceError(f"no framework could be written for {', '.join(empty)}: {failed[0]}")
+    return kept

@@ -12,7 +12,6 @@ from reward_model.data.judging import JudgedText, JudgeTally
 from reward_model.data.prompt_values import figure_dimension
 from reward_model.rubric import Rubric
 from reward_model.samples import IGNORED
-from reward_model.stats.agreement import agreement, pearson
 
 LOW_AGREEMENT = 0.667
 """Alpha below which judgements are called loose: what Krippendorff asks for tentative conclusions."""
@@ -84,6 +83,9 @@ class CardBuilder:
         return {**value, "attention": list(attention(value, rubric))}
 
     def _agreement(self) -> dict[str, Any]:
+        # numpy takes longer to load than a quote or a refusal takes to give.
+        from reward_model.stats.agreement import agreement
+
         if len(self._raters) < 2:
             return {"raters": len(self._raters), "per_dim": {}}
         return {
@@ -94,6 +96,8 @@ class CardBuilder:
         }
 
     def _length(self, name: str) -> float | None:
+        from reward_model.stats.agreement import pearson
+
         known = [
             (size, level)
             for size, level in zip(self._lengths, self._kept[name], strict=True)

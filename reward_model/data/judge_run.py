@@ -76,7 +76,7 @@ async def judge_file(
     rubric = settings.call.load_rubric()
     reader = JsonlReader(settings.source)
     if settings.call.offline:
-        from reward_model.offline import OfflineJudge
+        from reward_model.offline.judge import OfflineJudge
 
         if settings.call.dry_run:
             notify("报价：由内置裁判打分，不调用模型，费用为 0")
