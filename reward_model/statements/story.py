@@ -104,7 +104,7 @@ class Teller:
         if told:
             told[0] = self._draws.of(("年内", "同年", "当年", "此外，")) + self._subject + told[0]
         return (
-            [told[0], *(self._draws.of(("同时", "同期", "并")) + rest for rest in told[1:])]
+            [told[0], *(self._draws.of(("同时", "同期")) + rest for rest in told[1:])]
             if told
             else []
         )
