@@ -7,6 +7,7 @@ import os
 import random
 import resource
 import time
+from pathlib import Path
 from typing import Any
 
 _LINES = (
@@ -33,6 +34,20 @@ def prompt(index: int, tag: str, chars: int) -> str:
     return f"请根据以下分析框架生成制造业的财务分析报告（{tag}，第{index}份）：\n{_figures(chars)}"
 
 
+_UNIT = 1 if os.uname().sysname == "Darwin" else 1024
+"""Bytes in a unit of ``ru_maxrss``."""
+
+
+def _peak() -> int:
+    """Peak memory of this process, in bytes."""
+    try:
+        # Linux carries the parent's peak over into ru_maxrss when a process starts; this it doesn't.
+        lines = Path("/proc/self/status").read_text(encoding="ascii", errors="replace").splitlines()
+        return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM:"))
+    except (OSError, StopIteration):
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * _UNIT
+
+
 class Usage:
     """Wall and CPU time from its making on; peak memory of the whole process."""
 
@@ -48,8 +63,5 @@ class Usage:
     def figures(self) -> dict[str, Any]:
         """``seconds``; ``cpu_s``, with ended children; ``rss_mb``, peak of this one or the largest child."""
         wall, cpu = time.perf_counter() - self._wall, self._seconds() - self._cpu
-        peak = max(
-            resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
-        )
-        unit = 1 if os.uname().sysname == "Darwin" else 1024
-        return {"seconds": wall, "cpu_s": cpu, "rss_mb": peak * unit / 2**20}
+        children = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
+        return {"seconds": wall, "cpu_s": cpu, "rss_mb": max(_peak(), children * _UNIT) / 2**20}

@@ -60,7 +60,8 @@ def _await_moment(
     deadline = time.monotonic() + 60
     while process.poll() is None and time.monotonic() < deadline:
         now = server.counts()
-        if now["paid"] >= max(target, before["paid"] + 1):
+        # What earlier lives left in flight is paid too, so that alone doesn't show that this one has begun.
+        if now["requests"] > before["requests"] and now["paid"] >= target:
             break
         time.sleep(0.005)
     with contextlib.suppress(subprocess.TimeoutExpired):
@@ -162,19 +163,21 @@ def count(kills: Sequence[float], log: Sequence[Sequence[Any]], done: dict[str, 
     by_kill: dict[int, int] = defaultdict(int)
     for item, times in paid.items():
         times.sort()
-        for (_, ended), (again, _) in itertools.pairwise(times):
+        for (began, ended), (again, _) in itertools.pairwise(times):
             if item in done and done[item] < again:
                 lost += 1
-            between = [index for index, at in enumerate(kills) if at < again]
-            last = between[-1] if between else -1
-            by_kill[last] += 1
-            if last >= 0 and ended > kills[last]:
-                in_flight += 1
-            elif last >= 0:
-                delivered += 1
-                oldest = max(oldest, kills[last] - ended)
-            else:
+                continue
+            # The kill that ended the life which asked first; others may have followed before the next.
+            cause = next((index for index, at in enumerate(kills) if began < at < again), None)
+            if cause is None:
                 lost += 1
+                continue
+            by_kill[cause] += 1
+            if ended > kills[cause]:
+                in_flight += 1
+            else:
+                delivered += 1
+                oldest = max(oldest, kills[cause] - ended)
     waiting = [sum(1 for begin, end, *_ in log if begin < at < end) for at in kills]
     return {
         "lost": lost,

@@ -18,6 +18,8 @@ MAX_WALL, MAX_CPU_MS = 1.10, 1.5
 """Aims: our wall time over the bare loop's in the same round; our CPU a call above it."""
 MAX_MEMORY = 1.10
 """Aim: peak memory at the largest N over that at the smallest."""
+LIMIT_MESSAGE = "Rate limit reached for requests per second. Please try again later."
+"""As OpenAI words it: curator knows a rate limit by these words."""
 MAX_429 = (10, 2)
 """Aims: requests refused in the first and in the second run."""
 
@@ -173,9 +175,9 @@ def rate_limit(
 
 def _rate_row(name: str, window: str, sizes: dict[str, Any], budget: float) -> dict[str, Any]:
     row: dict[str, Any] = {"name": name, "title": title(name), "window": window, "runs": []}
-    limits = {"requests": sizes["rate"], "window": window}
+    config = {"limits": {"requests": sizes["rate"], "window": window}, "limit_message": LIMIT_MESSAGE}
     with (
-        ServerProcess(latency=sizes["latency"], limits=limits) as server,
+        ServerProcess(latency=sizes["latency"], **config) as server,
         tempfile.TemporaryDirectory(prefix="finrm-bench-") as folder,
     ):
         for repeat in range(2):
@@ -214,8 +216,8 @@ def rate_table(found: dict[str, Any]) -> str:
     intro = (
         f"{sizes['n']} calls, {sizes['in_flight']} in flight, {sizes['latency'] * 1e3:.0f} ms latency, at "
         f"most {sizes['rate']} requests a second, which no header tells (at best {at_best:.1f} s). Window: "
-        f"`sliding`, at most {sizes['rate']} in the last second; `bucket`, one each {1000 / sizes['rate']:.0f} "
-        "ms, none saved up."
+        f"`sliding`, at most {sizes['rate']} in the last second; `bucket`, one each 1/{sizes['rate']} s, "
+        "none saved up."
     )
     return "\n\n".join(part for part in (intro, bench.markdown(header, rows), "\n".join(notes)) if part)
 

@@ -109,7 +109,7 @@ def ensure_peers(generator: str | None = None) -> Path:
         [uv, "venv", "--quiet", "--clear", "--python", sys.executable, str(folder)],
         [uv, "pip", "install", "--quiet", "--python", str(_interpreter(folder)), *requirements(generator)],
     ):
-        # From outside the project, whose settings would hold a generator's packages to the project's versions.
+        # From outside the project, whose settings would hold a generator to the project's versions.
         outside = None if generator is None else tempfile.gettempdir()
         done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=outside)
         if done.returncode:

@@ -64,6 +64,8 @@ class Config:
     """Up to so many seconds more, drawn from the request."""
     limits: dict[str, Any] = field(default_factory=dict)
     """Fields of ``chat_limits.Limits``."""
+    limit_message: str | None = None
+    """What a refusal by ``limits`` says, instead of DashScope's words."""
     retry_after: str | None = None
     """With 429 and 503: ``seconds`` (rounded up), ``ms`` (``retry-after-ms``), ``date``; None: no header."""
     ratelimit_headers: bool = False

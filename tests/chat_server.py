@@ -271,7 +271,7 @@ class ChatServer:
             "limit_burst_rate": "Request rate increased too quickly. To ensure system stability, please "
             "adjust your client logic to scale requests more smoothly over time.",
         }[code]
-        return self._error("429", message, code, wait)
+        return self._error("429", self.config.limit_message or message, code, wait)
 
     async def _broken(self, request: web.Request, fault: str, answer: dict[str, Any]) -> web.StreamResponse:
         config, data = self.config, json.dumps(answer, ensure_ascii=False).encode()

@@ -50,6 +50,10 @@ class Limits:
     tokens_per_minute: float | None = None
 
 
+_RESERVED = {"model", "messages", "stream", "n"}
+"""Fields of the body that are not free: what comes back would be something else than one whole answer."""
+
+
 @dataclass(frozen=True, repr=False)
 class Endpoint:
     """One model behind one OpenAI-compatible base URL.
@@ -85,6 +89,8 @@ class Endpoint:
             )
         if not self.model:
             raise InputError("an endpoint without a model name; name the model")
+        if taken := sorted(_RESERVED & set(self.extra)):
+            raise InputError(f"the extra fields of {shown(self.model)} hold {taken[0]!r}; take it out")
         if not self.weight > 0:
             raise InputError(f"the weight of {shown(self.model)} is {self.weight:g}; it must be over 0")
         if self.api_key is not None and not re.fullmatch(r"[\x21-\x7e]+", self.api_key):
