@@ -38,6 +38,14 @@ def margin_change(items: Items, year: int) -> float | None:
     return gross_margin(items, year) - gross_margin(items, year - 1) if year else None
 
 
+def equity_beside_profit(items: Items, year: int) -> float | None:
+    """What dividends, capital paid in and the like did to equity, in per cent of the opening one."""
+    if not year:
+        return None
+    equity = items["所有者权益"]
+    return (equity[year] - equity[year - 1] - items["净利润"][year]) / equity[year - 1] * 100
+
+
 COMPANY: Mapping[str, Ratio] = {
     "收入增速 %": growth("营业收入"),
     "毛利率 %": gross_margin,
@@ -48,6 +56,9 @@ COMPANY: Mapping[str, Ratio] = {
     "流动比率": share("流动资产", "流动负债", 1),
     "应收周转天数": share("应收账款", "营业收入", 365),
     "ROE（期末）%": share("净利润", "所有者权益"),
+    "应收账款增速 %": growth("应收账款"),
+    "存货/流动资产 %": share("存货", "流动资产"),
+    "权益变动扣除净利润 %": equity_beside_profit,
 }
 BANK: Mapping[str, Ratio] = {
     "营业收入增速 %": growth("营业收入"),
