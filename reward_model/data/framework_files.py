@@ -14,6 +14,8 @@ from reward_model.statements.bounds import identity_faults
 from reward_model.tasks import Framework
 
 _MOST_WARNINGS = 20
+_BEGINNING = b'{"id": "'
+"""Of a line that a run writes."""
 
 
 def read_frameworks(path: str | Path, notify: Callable[[str], None] | None = None) -> list[Framework]:
@@ -91,15 +93,14 @@ def refuse_foreign(path: str | Path, ids: Collection[str], *, embedded: bool) ->
             raise InputError(
                 f"{name}:{row.line}: holds framework {why}; name another --out, or move the file away"
             )
-    # A line that was cut off by a kill is the last one; what else can't be read is somebody's.
-    if len(reader.problems) > 1 or (reader.problems and _ends_whole(target)):
+    # What a kill cut off is the last line, and begins as all of ours do; the rest is somebody's.
+    if len(reader.problems) > 1 or (reader.problems and not _is_cut_off(target)):
         raise InputError(f"{reader.problems[0]}; name another --out, or move the file away")
 
 
-def _ends_whole(path: Path) -> bool:
+def _is_cut_off(path: Path) -> bool:
+    last = b""
     with path.open("rb") as stream:
-        stream.seek(0, 2)
-        if stream.tell() == 0:
-            return True
-        stream.seek(-1, 2)
-        return stream.read(1) == b"\n"
+        for line in stream:
+            last = line
+    return not last.endswith(b"\n") and (last.startswith(_BEGINNING) or _BEGINNING.startswith(last))

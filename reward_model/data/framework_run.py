@@ -165,6 +165,6 @@ async def _write(
                     progress(tally.written + len(tally.failed), len(plans))
         word = "完成"
     finally:
-        failed = f"；{len(tally.failed)} 个没有写成，再次运行会重试" if tally.failed else ""
+        failed = f"；{len(tally.failed)} 个没有写成（--retry-failures 可重试）" if tally.failed else ""
         notify(f"{word}：{tally.written}/{len(plans)} 个分析框架，写入 {one_line(str(out))}{failed}")
     return tally

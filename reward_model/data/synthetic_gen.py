@@ -39,7 +39,7 @@ def frameworks_command(
 ) -> int:
     """Make frameworks as flags say, else the settings given here; returns the exit code.
 
-    0; 1 if models failed at some of them, which the same command tries again.
+    0; 1 if models failed at some of them, which ``--retry-failures`` asks again.
     """
     parser = OneLineParser(
         prog=prog, description="生成分析框架：三年报表、提纲与背景 (make analysis frameworks)"

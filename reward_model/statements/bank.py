@@ -73,9 +73,12 @@ def _next_year(before: Year, levels: BankLevels, move: Move, draws: Draws) -> Ye
     items["利息净收入"] = share(items["生息资产平均余额"], ratios["margin"])
     items["手续费及佣金净收入"] = grown("手续费及佣金净收入", "fees", draws.whole(-3_200, 3_000))
     items["其他非息收入"] = grown("其他非息收入", "other_income", draws.whole(-4_500, 5_500))
-    items["业务及管理费"] = grown("业务及管理费", "overhead", draws.whole(-900, 1_500))
+    income = items["利息净收入"] + items["手续费及佣金净收入"] + items["其他非息收入"]
+    # Pay follows income with a lag.
+    followed = share(rate(income, was["营业收入"]) - 10_000, 6_000)
+    items["业务及管理费"] = grown("业务及管理费", "overhead", followed + draws.whole(-700, 900))
     loans = (items["贷款总额"] + was["贷款总额"]) // 2
-    items["信用减值损失"] = max(1, share(loans, moved("credit_cost", 32)))
+    items["信用减值损失"] = max(1, share(loans, moved("credit_cost", 20)))
     _profit(items, ratios["tax"])
     events = _bad_loans(before, items, moved("bad_loans", 34), moved("coverage", 5_500))
     items["风险加权资产"] = share(items["资产总额"], moved("density", 150))

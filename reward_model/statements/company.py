@@ -122,7 +122,8 @@ def _next_year(before: Year, levels: CompanyLevels, move: Move, draws: Draws) ->
     for name, item in EXPENSES.items():
         # Expenses follow revenue with a lag.
         usual = scaled(was[item], share(growth, 6_000) + wander(draws, 3_600))
-        items[item] = max(1, usual + share(revenue, move.get(name, 0)))
+        # No year's savings go beyond two fifths of an expense.
+        items[item] = max(1, share(usual, 6_000), usual + share(revenue, move.get(name, 0)))
     stocks = _working_capital(before, items, move, ratios, draws)
     other = move["other_income"] if "other_income" in move else draws.whole(*levels.other_income)
     items["其他收益及减值净额"] = share(revenue, other)

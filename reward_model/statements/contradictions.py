@@ -64,14 +64,14 @@ _WAYS = {
     "down": "减少 下降 下滑 回落 走低 降低 收窄 缩减 下行 下跌 收缩 大降 骤降 压降",
 }
 _WAY_OF = {word: way for way, words in _WAYS.items() for word in words.split()}
-_BEFORE = "公司|该行|当年|年内|同年|同期|全年|整体|集团|年|其"
+_BEFORE = "公司|该行|当年|年内|同年|同期|全年|集团"
 _BETWEEN = (
     "规模|余额|总额|金额|净额|水平|也|亦|均|同比|较上年|随之|相应|明显|大幅|小幅|显著|持续|进一步|有所|出现|同步|略有|继续|"
     "仍|连续|快速|双双|再度"
 )
 _AFTER = "乏力|放缓|有限|承压|不及|缓慢|空间|压力|停滞|势头|目标|预期|受阻|较慢|滞后|速度"
 _CLAIM = re.compile(
-    rf"^(?:.{{0,4}}(?:{_BEFORE}))?(?P<what>{'|'.join(sorted(_MEASURES, key=len, reverse=True))})"
+    rf"^(?:{_BEFORE})*(?P<what>{'|'.join(sorted(_MEASURES, key=len, reverse=True))})"
     rf"(?:{_BETWEEN})*(?P<way>{'|'.join(_WAY_OF)})(?!{_AFTER})"
 )
 _SUPPOSED = re.compile(
@@ -108,7 +108,7 @@ def _clauses(text: str, places: dict[str, int], year: int | None) -> Iterator[tu
         for match in _YEAR.finditer(clause):
             # "2023年建成的冷链中心" doesn't say what the rest of the sentence is about.
             current = None if "的" in clause[match.end() :] else places.get(match[1])
-        yield re.sub(r"^.{0,3}?20\d\d年?", "", clause.strip()), current
+        yield re.sub(r"^[在到至]?20\d\d年?", "", clause.strip()), current
 
 
 def _figures(sheet: FactSheet) -> Figures:

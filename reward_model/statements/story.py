@@ -51,7 +51,8 @@ class Teller:
         before = self._year(
             plot.before, years[1], 1, self._draws.of(("context", "context", "effect", "effect", ""))
         )
-        main = self._year(plot.main, years[2], LAST, self._draws.of(("both", "both", "context", "effect")))
+        around = self._draws.of(("both", "both", "both", "context", "effect"))
+        main = self._year(plot.main, years[2], LAST, around)
         closing = self._beside(plot.sides)
         if self._draws.chance(45):
             closing.append(self._pick(endings, LAST) or "")
@@ -102,12 +103,8 @@ class Teller:
             effect = self._pick(scenario.tell.effect, LAST) if self._draws.chance(50) else None
             told.append(self._action(scenario, LAST) + (f"，{effect}" if effect else ""))
         if told:
-            told[0] = self._draws.of(("年内", "同年", "此外，", "当年")) + self._subject + told[0]
-        return (
-            [told[0], *(self._draws.of(("同时", "另外，", "并且")) + rest for rest in told[1:])]
-            if told
-            else []
-        )
+            told[0] = self._draws.of(("年内", "同年", "当年", "此外，")) + self._subject + told[0]
+        return [told[0], *(self._draws.of(("同时", "同期")) + rest for rest in told[1:])] if told else []
 
 
 def tellable(option: Say, statements: Statements, year: int) -> bool:
