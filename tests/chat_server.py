@@ -283,8 +283,8 @@ class ChatServer:
         if fault == "not_json":
             return web.Response(body=data[: len(data) // 2], content_type="application/json")
         if fault == "hang":
-            await self._hang(request)
-            return web.json_response(answer)
+            left = await self._hang(request)
+            return web.Response(status=499) if left else web.json_response(answer)
         if fault == "reset":
             self._abort(request)
             return web.Response(status=499)
@@ -311,11 +311,14 @@ class ChatServer:
         await response.write_eof()
         return response
 
-    async def _hang(self, request: web.Request) -> None:
+    async def _hang(self, request: web.Request) -> bool:
+        """Whether the client gave up meanwhile: then it ends, so that what is counted as in flight is."""
         end = time.monotonic() + self.config.hang_seconds
-        # Ends when the client gives up, so that what is counted as in flight is.
-        while time.monotonic() < end and request.transport is not None and not request.transport.is_closing():
+        while time.monotonic() < end:
+            if request.transport is None or request.transport.is_closing():
+                return True
             await asyncio.sleep(0.02)
+        return False
 
     @staticmethod
     def _abort(request: web.Request, reset: bool = True) -> None:

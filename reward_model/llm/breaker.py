@@ -75,9 +75,9 @@ class Breaker:
             return False  # sent before it opened
         self._probing = False
         self._pause = min(LONGEST, self._pause * 2)
-        self._until = now + min(self._pause, self._patience / 4)
-        patience = self._patience if self.proven else min(self._patience, UNPROVEN)
-        return self._until - self._opened_at > patience
+        ends = self._opened_at + (self._patience if self.proven else min(self._patience, UNPROVEN))
+        self._until = min(now + min(self._pause, self._patience / 4), ends)
+        return now >= ends
 
     def refused(self, fingerprint: str) -> bool:
         """A request was refused as invalid. Whether all are, with the same words."""

@@ -14,7 +14,14 @@ from typing import Any, NamedTuple
 
 from reward_model.errors import FinrmError, InputError
 from reward_model.jsonl import dump_line, one_line, parse_object
-from reward_model.llm.ledger_file import check_file, connect, fault, lock_file, make_tables
+from reward_model.llm.ledger_file import (
+    check_file,
+    check_tables,
+    connect,
+    fault,
+    lock_file,
+    make_tables,
+)
 from reward_model.llm.ledger_writer import LedgerWriter
 from reward_model.llm.outcome import FINAL, UNKNOWN_COST, Outcome, read_answer
 
@@ -64,12 +71,9 @@ class Ledger:
             self._lock = lock_file(self.path)
         try:
             if not read_only:
-                with closing(connect(self.path)) as first, first:
-                    make_tables(first, self.path)
-                    first.execute("UPDATE attempts SET kind = 'lost' WHERE kind = 'sent'")
+                self._open_to_write()
             self._reader = connect(self.path, read_only=read_only)
-            if read_only:
-                make_tables(self._reader, self.path, check_only=True)
+            check_tables(self._reader, self.path)
             self.last_id = self._value("SELECT MAX(id) FROM attempts") or 0
         except (sqlite3.Error, OSError) as error:
             self._unlock()
@@ -81,8 +85,18 @@ class Ledger:
         if not read_only:
             self._writer = LedgerWriter(self.path)
 
-    # -- reading
-    # -----------------------------------------------------------------------------------------------
+    def _open_to_write(self) -> None:
+        known = False
+        if self.path.exists() and self.path.stat().st_size:
+            # Looked at before anything is changed: it may be somebody else's.
+            with closing(connect(self.path, read_only=True)) as look:
+                known = check_tables(look, self.path, may_be_new=True)
+        with closing(connect(self.path)) as first:
+            if not known:
+                make_tables(first)
+            first.execute("UPDATE attempts SET kind = 'lost' WHERE kind = 'sent'")
+
+    # -- reading ---------------------------------------------------------------------------------------------
 
     def rows(self, query: str, parameters: Iterable[Any] = ()) -> list[tuple[Any, ...]]:
         """The rows of a query.
@@ -168,8 +182,7 @@ class Ledger:
         count, counted, estimated = self.rows(query, (endpoint,))[0]
         return float(counted / estimated) if count >= 5 else None
 
-    # -- writing
-    # -----------------------------------------------------------------------------------------------
+    # -- writing ---------------------------------------------------------------------------------------------
 
     @property
     def writer(self) -> LedgerWriter:
@@ -257,8 +270,7 @@ def _numbers(text: str) -> dict[str, float]:
     return {name: float(value) for name, value in numbers.items() if value > 0}
 
 
-# -- what the writer's thread runs
-# ---------------------------------------------------------------------------------
+# -- what the writer's thread runs ---------------------------------------------------------------------------
 
 
 def _add_endpoint(connection: sqlite3.Connection, identity: str, model: str) -> None:

@@ -113,22 +113,31 @@ def connect(path: Path, *, read_only: bool = False) -> sqlite3.Connection:
     return connection
 
 
-def make_tables(connection: sqlite3.Connection, path: Path, *, check_only: bool = False) -> None:
-    """Make the tables of a new file; refuse one of somebody else, or of a newer version."""
+def check_tables(connection: sqlite3.Connection, path: Path, *, may_be_new: bool = False) -> bool:
+    """Whether the file is a ledger; False: there is nothing in it yet.
+
+    Raises:
+        InputError: it is somebody else's, of a newer version, or nothing is in it and it may not be new.
+    """
     name = one_line(str(path))
     application = connection.execute("PRAGMA application_id").fetchone()[0]
     version = connection.execute("PRAGMA user_version").fetchone()[0]
     tables = {row[0] for row in connection.execute("SELECT name FROM sqlite_master")}
-    if application != APPLICATION and (tables or application or check_only):
+    if not application and not tables and may_be_new:
+        return False
+    if application != APPLICATION:
         raise InputError(f"{name}: is an SQLite file, but no ledger; name another file")
-    if application == APPLICATION and version > VERSION:
+    if version > VERSION:
         raise InputError(
             f"{name}: is of version {version}, this program reads {VERSION}; install a newer reward-model"
         )
-    if application == APPLICATION and not {"endpoints", "requests", "attempts"} <= tables:
+    if not {"endpoints", "requests", "attempts"} <= tables:
         raise InputError(f"{name}: is damaged (tables are missing); restore a copy, or move it away")
-    if not tables and not check_only:
-        script = (
-            f"BEGIN; {_TABLES} PRAGMA application_id={APPLICATION}; PRAGMA user_version={VERSION}; COMMIT;"
-        )
-        connection.executescript(script)
+    return True
+
+
+def make_tables(connection: sqlite3.Connection) -> None:
+    """Make the tables of a new file, all or none."""
+    connection.executescript(
+        f"BEGIN; {_TABLES} PRAGMA application_id={APPLICATION}; PRAGMA user_version={VERSION}; COMMIT;"
+    )

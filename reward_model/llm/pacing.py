@@ -12,6 +12,7 @@ import math
 from collections import deque
 from dataclasses import dataclass
 
+from reward_model.llm.minute import MINUTE, Minute
 from reward_model.llm.types import Limits
 
 START_RATE = 8.0
@@ -29,7 +30,6 @@ _AGAIN = 0.98
 """Of the rate that an earlier run held: another day, another jitter."""
 MAX_PAUSE = 30.0
 _CATCH_UP, _EVEN_BELOW = 0.03, 25.0
-MINUTE = 60.0
 
 
 @dataclass(slots=True)
@@ -68,7 +68,8 @@ class Pacer:
         self._seen = known.get("seen_per_second", 0.0)
         self.noise = 0.0
         self._share = 1.0
-        self._capacity = 0.0
+        self._capacity = self._let_through = 0.0
+        self._slow_sent = self._slow_rejected = 0
         self._ever_rejected = False
         self._index = 0
         self._epoch = 0
@@ -78,9 +79,7 @@ class Pacer:
         self._next_at = -math.inf
         self._recent: deque[float] = deque()
         self._last: deque[list[int]] = deque(maxlen=10)
-        self._minute: deque[list[float]] = deque()
-        self._minute_requests = 0.0
-        self._minute_tokens = 0.0
+        self._minute = Minute()
         self.paused_until = -math.inf
         self._pauses = 0
         self._probe: int | None = None
@@ -89,8 +88,7 @@ class Pacer:
         self._blocked_by_tokens = False
         self._slowest_rejection = 0.05
 
-    # -- asking
-    # ------------------------------------------------------------------------------------------------
+    # -- asking ----------------------------------------------------------------------------------------------
 
     def delay(self, now: float, tokens: int = 0) -> float:
         """Seconds until a request that may cost ``tokens`` can be sent; 0: now."""
@@ -109,7 +107,7 @@ class Pacer:
             if len(self._recent) >= room:
                 oldest = self._recent[len(self._recent) - math.floor(room)]
                 wait = max(wait, oldest + 1 + (1 - MARGIN) - now)
-        minute = self._minute_wait(now, tokens)
+        minute = self._minute.wait(now, tokens, self._known("requests"), self._known("tokens"))
         return max(0.0, wait, minute)
 
     def sent(self, now: float, tokens: int = 0) -> Sent:
@@ -129,16 +127,15 @@ class Pacer:
             # many.
             catch_up = _CATCH_UP if rate > _EVEN_BELOW else 0.0
             self._next_at = max(self._next_at, now - catch_up) + 1 / rate
-        self._add_minute(now, 1, tokens)
+        self._minute.add(now, 1, tokens)
         return sent
 
-    # -- learning
-    # ----------------------------------------------------------------------------------------------
+    # -- learning --------------------------------------------------------------------------------------------
 
     def answered(self, sent: Sent, now: float, tokens: int | None) -> None:
         """The endpoint took the request; ``tokens`` it cost, where known."""
         if tokens is not None and tokens != sent.tokens:
-            self._add_minute(sent.at, 0, tokens - sent.tokens)
+            self._minute.add(sent.at, 0, tokens - sent.tokens)
         if self._probe is not None and sent.index >= self._probe:
             self._unblock(now)
         if not self.holding:
@@ -164,7 +161,7 @@ class Pacer:
             wait: what the endpoint asks to wait, in seconds.
         """
         self._slowest_rejection = max(0.9 * self._slowest_rejection, min(2.0, now - sent.at))
-        self._add_minute(sent.at, -1, -sent.tokens)
+        self._minute.add(sent.at, -1, -sent.tokens)
         if sent.at in self._recent:
             self._recent.remove(sent.at)
         for entry in self._last:
@@ -205,6 +202,7 @@ class Pacer:
         self._new_rate(now, max(0.1, found * MARGIN))
         self.holding, self._share = True, self._rejected_lately() / len(self._last)
         self._capacity = rate * (1 - self._share)
+        self._let_through, self._slow_sent, self._slow_rejected = self._throughput(now), 0, 0
         if not any(rejected == 0 for rejected in after[-3:]):
             self._pause(now)
 
@@ -217,19 +215,32 @@ class Pacer:
     def _lower(self, rejected: Sent, now: float) -> None:
         # What was sent after the rejected one may be rejected too; that isn't known yet.
         sent = rejected.index - self._epoch + 1
-        if self._epoch_rejected < 2 or self._epoch_rejected <= 2 * self.noise * sent + 1:
-            return
-        share = self._epoch_rejected / sent
         rate = self.rate or 1.0
+        share = self._epoch_rejected / sent
+        if rate <= 0.6 * self._let_through:
+            # Much slower than what was let through before: if it goes on, it isn't the rate's doing.
+            slow_sent, slow_rejected = self._slow_sent + sent, self._slow_rejected + self._epoch_rejected
+            if slow_sent < 15 and share < 0.5:
+                return
+            self.noise = max(self.noise, min(0.15, slow_rejected / slow_sent))
+        if self._epoch_rejected < 2 or self._epoch_rejected <= 1 + self._by_chance(sent):
+            return
+        if sent < 20 and share < 0.15:
+            return  # too few to tell
         # What a limit of the rate would still reject at this rate, by what it let through at the one before.
         expected = max(0.0, 1 - self._capacity / rate)
-        if sent >= 20 and expected + 0.5 * self._share <= share <= 0.3:
+        if sent >= 20 and expected + 0.5 * self._share <= share <= 0.15:
             # Slower, and rejections as before: not the rate's doing.
             self.noise = max(self.noise, share)
         self._share, self._capacity = share, rate * (1 - share)
         self._new_rate(now, max(0.1, rate * max(0.5, 1 - share)))
         if self._rejected_lately() >= 5:
             self._pause(now)
+
+    def _by_chance(self, sent: int) -> float:
+        """So many rejections among ``sent`` may be noise: three standard deviations over the mean."""
+        mean = self.noise * sent
+        return mean + 3 * math.sqrt(mean)
 
     def _slow_growth(self, now: float) -> None:
         self.doubling = min(8.0, self.doubling * 2)
@@ -239,20 +250,23 @@ class Pacer:
 
     def _end_trial(self, rejected: Sent, now: float) -> None:
         sent = rejected.index - self._epoch + 1
-        if self._epoch_rejected <= 0.02 * sent + (2 * self.noise * sent + 1 if self.noise else 0):
+        if self._epoch_rejected <= 0.02 * sent + self._by_chance(sent):
             return
         assert self._trial_from is not None
         rate, self._trial_from = self._trial_from, None
         self._step = max(0.02, self._step / 4)
-        self._hold_for = min(600.0, self._hold_for * 2)
+        self._hold_for = min(8.0 if self.noise else 600.0, self._hold_for * 2)
         self._new_rate(now, rate)
 
     def _next_epoch(self, now: float) -> None:
+        if self.holding and self.rate is not None and self.rate <= 0.6 * self._let_through:
+            self._slow_sent += self._index - self._epoch
+            self._slow_rejected += self._epoch_rejected
         self._epoch, self._epoch_at, self._epoch_rejected = self._index, now, 0
 
     def _new_rate(self, now: float, rate: float) -> None:
-        self.rate = rate
         self._next_epoch(now)
+        self.rate = rate
         self._next_at = max(self._next_at, now + 1 / rate)
 
     def _grow(self, now: float) -> None:
@@ -293,14 +307,13 @@ class Pacer:
         self.rate *= 1 + self._step
         self._next_epoch(now)
 
-    # -- pauses
-    # ------------------------------------------------------------------------------------------------
+    # -- pauses ----------------------------------------------------------------------------------------------
 
     def _pause(self, now: float) -> None:
         """Send nothing for a while, twice as long each time; then one request, to see."""
         if self._blocked_since is None:
             self._blocked_since = now
-            self._blocked_minute = (self._minute_requests, self._minute_tokens)
+            self._blocked_minute = (self._minute.requests, self._minute.tokens)
         # The first is as long as a one-second window; what asked to wait longer is kept to.
         self.paused_until = max(self.paused_until, now + min(MAX_PAUSE, 1.0 * 2**self._pauses))
         self._pauses += 1
@@ -325,8 +338,7 @@ class Pacer:
         """When it began that nothing was let through; None while something is."""
         return self._blocked_since if self._pauses else None
 
-    # -- windows
-    # -----------------------------------------------------------------------------------------------
+    # -- windows ---------------------------------------------------------------------------------------------
 
     def announced(self, requests: float | None, tokens: float | None) -> None:
         """What ``x-ratelimit-limit-*`` say: requests and tokens a minute."""
@@ -335,53 +347,26 @@ class Pacer:
         if tokens is not None and tokens >= 1:
             self.tpm = tokens
 
+    def _known(self, what: str) -> float | None:
+        """The least that is known to be allowed in a minute, of "requests" or "tokens"."""
+        given, learnt = self._limits, (self.rpm if what == "requests" else self.tpm)
+        told = given.requests_per_minute if what == "requests" else given.tokens_per_minute
+        return min((limit for limit in (learnt, told) if limit is not None), default=None)
+
     def _pace(self, tokens: int) -> float | None:
         """Requests a second that all limits together allow for requests like this one."""
-        given = self._limits
-        rates = [self.rate, given.requests_per_second]
-        rates += [limit / MINUTE for limit in (self.rpm, given.requests_per_minute) if limit is not None]
-        if tokens:
-            known = (self.tpm, given.tokens_per_minute)
-            rates += [limit / MINUTE / tokens for limit in known if limit is not None]
-        known_rates = [rate for rate in rates if rate is not None]
-        return min(known_rates) if known_rates else None
+        requests, priced = self._known("requests"), self._known("tokens")
+        rates = [
+            self.rate,
+            self._limits.requests_per_second,
+            requests / MINUTE if requests is not None else None,
+            priced / MINUTE / tokens if priced is not None and tokens else None,
+        ]
+        return min((rate for rate in rates if rate is not None), default=None)
 
     def _forget(self, now: float) -> None:
         while self._recent and self._recent[0] <= now - 1 - (1 - MARGIN):
             self._recent.popleft()
-
-    def _add_minute(self, at: float, requests: float, tokens: float) -> None:
-        second = math.floor(at)
-        if not self._minute or self._minute[-1][0] < second:
-            self._minute.append([second, 0.0, 0.0])
-        for entry in reversed(self._minute):
-            if entry[0] <= second:
-                if entry[0] == second:
-                    entry[1] += requests
-                    entry[2] += tokens
-                    self._minute_requests += requests
-                    self._minute_tokens += tokens
-                return
-
-    def _minute_wait(self, now: float, tokens: int) -> float:
-        while self._minute and self._minute[0][0] + 1 + MINUTE <= now:
-            _, requests, spent = self._minute.popleft()
-            self._minute_requests -= requests
-            self._minute_tokens -= spent
-        given = self._limits
-        asked = [limit for limit in (self.rpm, given.requests_per_minute) if limit is not None]
-        priced = [limit for limit in (self.tpm, given.tokens_per_minute) if limit is not None]
-        over_requests = self._minute_requests + 1 - min(asked) if asked else 0.0
-        # One that is larger than the whole limit must be let through alone, or it would wait for ever.
-        over_tokens = self._minute_tokens + tokens - max(min(priced), tokens) if priced else 0.0
-        if over_requests <= 0 and over_tokens <= 0:
-            return 0.0
-        for second, requests, spent in self._minute:
-            over_requests -= requests
-            over_tokens -= spent
-            if over_requests <= 0 and over_tokens <= 0:
-                return max(0.0, second + 1 + MINUTE - now)
-        return 0.0
 
     def _held(self) -> float:
         rate = self._trial_from or self.rate or START_RATE
@@ -391,8 +376,7 @@ class Pacer:
             return rate
         return min(rate, (sent - self._epoch_rejected) / passed)
 
-    # -- remembering
-    # -------------------------------------------------------------------------------------------
+    # -- remembering -----------------------------------------------------------------------------------------
 
     def learnt(self) -> dict[str, float]:
         """What the next run should know."""

@@ -150,8 +150,7 @@ class Sender:
                 finally:
                     self._tally.retrying -= 1
 
-    # -- one attempt
-    # -------------------------------------------------------------------------------------------
+    # -- one attempt -----------------------------------------------------------------------------------------
 
     async def _attempt(
         self, request: ChatRequest, keys: tuple[bytes, bytes], mode: str, number: int, again: bool
@@ -224,8 +223,7 @@ class Sender:
     def _count(self, counter: str, by: int) -> None:
         setattr(self._tally, counter, getattr(self._tally, counter) + by)
 
-    # -- money
-    # -------------------------------------------------------------------------------------------------
+    # -- money -----------------------------------------------------------------------------------------------
 
     def worst_case(self, request: ChatRequest, estimated: int) -> float | None:
         """The most that a request may cost; None where the price or ``max_tokens`` isn't known."""
@@ -249,8 +247,7 @@ class Sender:
         if outcome.completion_tokens:
             self._completion += 0.05 * (outcome.completion_tokens - self._completion)
 
-    # -- answer formats
-    # ----------------------------------------------------------------------------------------
+    # -- answer formats --------------------------------------------------------------------------------------
 
     async def _format(self, request: ChatRequest) -> tuple[str, asyncio.Event | None]:
         """The answer format to ask for; with an event to set if this request is the one that finds out."""
@@ -276,8 +273,7 @@ class Sender:
             self._mode = mode
             self._ledger.remember(self.number, mode=mode)
 
-    # -- ends
-    # --------------------------------------------------------------------------------------------------
+    # -- ends ------------------------------------------------------------------------------------------------
 
     def _unmake_refusals(self) -> None:
         """The last requests were refused for the settings, not for what they are: they may be asked again."""
