@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import json
 import logging
 import traceback
@@ -76,7 +77,9 @@ def test_the_key_is_nowhere(
     out, err = capfd.readouterr()
     files = b"".join(path.read_bytes() for path in tmp_path.iterdir())
     everything = "\n".join([*said, out, err, caplog.text])
-    secret_texts = (KEY, KEY.replace("-", "%2D"))
+    pairs = (f"user:{KEY}", f"{KEY}:", KEY)
+    encoded = [base64.b64encode(pair.encode()).decode() for pair in pairs]
+    secret_texts = (KEY, KEY.replace("-", "%2D"), *encoded)
     for text in secret_texts:
         assert text not in everything
         assert text.encode() not in files
