@@ -219,7 +219,7 @@ class ChatClient:
         attempts = 0
         asked = request
         try:
-            for left in range(repairs, -1, -1):
+            for left in range(max(0, repairs), -1, -1):
                 found = await self._ask(index, asked, item)
                 attempts += found.attempts
                 if found.outcome is None:
@@ -229,8 +229,8 @@ class ChatClient:
                 self._record(found, failure)
                 if failure is None or failure.kind not in REPAIRABLE or not left:
                     return Answer(text, value, failure, name, attempts, attempts == 0)
-                asked = repaired(request, failure, text, repairs - left + 1)
-            raise AssertionError("repairs is negative")
+                asked = repaired(request, failure, text, max(0, repairs) - left + 1)
+            raise AssertionError("unreachable")
         finally:
             self._tally.done += 1
 

@@ -12,7 +12,7 @@ import urllib.request
 from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from typing import Any, NamedTuple
-from urllib.parse import quote, urlsplit, urlunsplit
+from urllib.parse import quote, unquote, urlsplit, urlunsplit
 
 from reward_model.errors import InputError
 from reward_model.jsonl import one_line
@@ -75,13 +75,15 @@ class Transport:
                 f"{one_line(endpoint.identity)}: is no usable address; check the base URL"
             ) from None
         self._proxy = _proxy(bare.scheme, bare.hostname or "")
-        self._secrets = [text.encode("utf-8") for text in _spellings(endpoint.secrets)]
+        authorization = _authorization(endpoint)
+        told = [value.partition(" ")[2] for value in authorization.values()]
+        self._secrets = [text.encode("utf-8") for text in _spellings([*told, *endpoint.secrets])]
         # Held by the session, not by the frames that a traceback would show.
         self._session = aiohttp.ClientSession(
             headers={
                 "Content-Type": "application/json",
                 "User-Agent": f"reward-model/{version('reward-model')}",
-                **_authorization(endpoint),
+                **authorization,
             },
             connector=aiohttp.TCPConnector(limit=0, ttl_dns_cache=300),
             cookie_jar=aiohttp.DummyCookieJar(),
@@ -156,8 +158,6 @@ def _authorization(endpoint: Endpoint) -> dict[str, str]:
     parts = urlsplit(endpoint.base_url)
     if parts.username is None:
         return {}
-    from urllib.parse import unquote
-
     pair = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
     return {"Authorization": "Basic " + base64.b64encode(pair.encode("utf-8")).decode("ascii")}
 
