@@ -25,6 +25,9 @@ from chat_server import ServerProcess
 FAULTS = {"500": 0.02, "429": 0.01, "reset": 0.01}
 """Some attempts fail too; none of these is paid for or changes the next request."""
 
+_LATE = 0.1
+"""What a dead client sent reaches the server within so many seconds; a new one takes longer to start."""
+
 
 def _start(job: dict[str, Any], folder: Path) -> subprocess.Popen[str]:
     file = folder / "job.json"
@@ -106,9 +109,10 @@ def kill(sizes: dict[str, Any], seed: int, budget: float) -> dict[str, Any]:
                 process = _start(given, folder)
                 alive = _await_moment(process, server, target, rng, sizes)
                 if alive:
-                    kills.append(time.time())
                     process.send_signal(signal.SIGKILL)
                 process.communicate()
+                if alive:
+                    kills.append(time.time())
                 if process.returncode not in (0, -signal.SIGKILL):
                     return {"sizes": sizes, "error": f"after {len(kills)} kills: exit {process.returncode}"}
                 if len(kills) % 20 == 0 and alive:
@@ -150,7 +154,7 @@ def count(kills: Sequence[float], log: Sequence[Sequence[Any]], done: dict[str, 
     """What the kills cost.
 
     Args:
-        kills: when, in seconds since 1970, as the log.
+        kills: when the process was gone, in seconds since 1970, as the log.
         log: as the server gives it.
         done: when each item was first reported done to the caller.
     """
@@ -168,7 +172,7 @@ def count(kills: Sequence[float], log: Sequence[Sequence[Any]], done: dict[str, 
                 lost += 1
                 continue
             # The kill that ended the life which asked first; others may have followed before the next.
-            cause = next((index for index, at in enumerate(kills) if began < at < again), None)
+            cause = next((index for index, at in enumerate(kills) if began < at + _LATE and at < again), None)
             if cause is None:
                 lost += 1
                 continue

@@ -31,6 +31,11 @@ def test_repeated_though_sent() -> None:
     assert round(found["delivered_oldest_ms"]) == 100
 
 
+def test_what_arrives_after_the_kill_was_in_flight() -> None:
+    found = count([0.99, 1.9], [FIRST, AGAIN], {"a": 2.3})
+    assert (found["lost"], found["repeated"], found["repeated_in_flight"]) == (0, 1, 1)
+
+
 def test_lost_if_reported_done_or_without_a_kill() -> None:
     assert count([1.5], [FIRST, AGAIN], {"a": 1.3})["lost"] == 1
     assert count([], [FIRST, AGAIN], {"a": 2.3})["lost"] == 1
