@@ -121,7 +121,7 @@ def _against(reading: Reading) -> None:
         "slips": full(len(reading.slips), 3),
     }
     reading.found |= {
-        "colloquial": [word for word, _ in Counter(colloquial).most_common(4)],
+        "colloquial": [word.strip("，。？") for word, _ in Counter(colloquial).most_common(4)],
         "platitudes": [word for word, _ in Counter(platitudes).most_common(3)],
         "emptied": quoted(emptied),
         "vague": list(dict.fromkeys(vague))[:2],
