@@ -11,12 +11,11 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import json
-import re
+import itertools
 import statistics
+import sys
 import time
 from collections.abc import Iterator, Sequence
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +23,7 @@ import numpy as np
 import yaml
 from scipy.optimize import lsq_linear
 
+from reward_model.calc.check import check_text
 from reward_model.offline import features, material
 from reward_model.offline.judge import OfflineJudge
 from reward_model.offline.quality import FITTED, fitted_score
@@ -31,7 +31,10 @@ from reward_model.offline.writer import OfflineWriter
 from reward_model.rubric import load_rubric
 from reward_model.schema import FactSheet
 from reward_model.stats.metrics import accuracy, confusion_matrix, kappa, within_one
-from reward_model.tasks import Framework, JudgeCase, PairTask
+from reward_model.tasks import JudgeCase, PairTask
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
+from corpus_frameworks import corpus_rows, framework_of
 
 FIT_ON = tuple(f"llm-w{i}" for i in range(5))
 FAVOURABLE = frozenset(
@@ -124,12 +127,6 @@ LEAST = 0.02
 """Smaller weights are left out."""
 
 
-def corpus() -> list[dict[str, Any]]:
-    """The pairs that come with the package."""
-    text = (resources.files("reward_model") / "corpus" / "pairs_scored.jsonl").read_text(encoding="utf-8")
-    return [json.loads(line) for line in text.splitlines()]
-
-
 def texts(
     rows: Sequence[dict[str, Any]],
 ) -> Iterator[tuple[str, dict[str, Any], str, FactSheet, dict[str, int]]]:
@@ -138,23 +135,6 @@ def texts(
         facts = FactSheet.model_validate(row["metadata"]["fact_sheet"])
         for side in ("chosen", "rejected"):
             yield row["metadata"]["model"], row, row[side], facts, row["scores"][side]
-
-
-def framework_of(row: dict[str, Any]) -> Framework:
-    """The framework that a corpus prompt was made from."""
-    prompt, metadata = row["prompt"], row["metadata"]
-    outline = re.findall(r"^\d+\. (.*)$", prompt.split("【分析框架】")[1].split("【")[0], re.M)
-    background = re.search(r"【背景】\n?(.*?)\n【财务", prompt, re.S)
-    style = re.search(r"【文体】(.*)", prompt)
-    return Framework(
-        id=str(metadata["id"]),
-        field=metadata["field"],
-        company=re.search(r"【公司】(.*?)（", prompt)[1],  # type: ignore[index]
-        style=style[1] if style else "",
-        outline=tuple(outline),
-        background=background[1] if background else "",
-        fact_sheet=FactSheet.model_validate(metadata["fact_sheet"]),
-    )
 
 
 # -- fitting ---------------------------------------------------------------------------------------------
@@ -279,13 +259,50 @@ def own_texts(rows: Sequence[dict[str, Any]], seed: int) -> None:
         print(f"{degradation}: the target falls with severity in {statistics.mean(verdicts):.2f}")
 
 
+def variety(rows: Sequence[dict[str, Any]], seed: int) -> None:
+    """How alike 200 golds are, beside the corpus's own; and how well the checker knows their figures."""
+    rubric = load_rubric()
+    writer = OfflineWriter(rubric, seed)
+    made, checked, figures, wrong = [], 0, 0, 0
+    started = time.perf_counter()
+    for index, row in enumerate(rows[:200]):
+        framework = framework_of(row)
+        focus = rubric.quality_focuses[index % len(rubric.quality_focuses)]
+        task = PairTask(framework.id, framework, focus, rubric.degradations[0], rubric.severities[0], index)
+        made.append(asyncio.run(writer.gold(task)).text or "")
+    seconds = time.perf_counter() - started
+    for row, text in zip(rows, made, strict=False):
+        summary = check_text(text, framework_of(row).fact_sheet).summary
+        checked, figures, wrong = (
+            checked + summary.checked,
+            figures + summary.figures,
+            wrong + summary.wrong,
+        )
+    print(f"\n200 golds in {seconds * 5:.1f} ms each; {figures / 200:.0f} figures a text, ", end="")
+    print(f"{checked / figures:.2f} of them checked, {wrong} wrong")
+    for name, texts_ in (("embedded writer", made), ("corpus golds", [row["chosen"] for row in rows[:200]])):
+        grams = [{text[i : i + 4] for i in range(len(text) - 3)} for text in texts_]
+        alike = [len(a & b) / len(a | b) for a, b in itertools.combinations(grams, 2)]
+        distinct = [
+            len({text[i : i + n] for text in texts_ for i in range(len(text) - n + 1)})
+            / sum(len(text) - n + 1 for text in texts_)
+            for n in (2, 3, 4, 8)
+        ]
+        size = statistics.quantiles([len(text) for text in texts_], n=20)
+        print(
+            f"| {name} | {len(set(texts_))} | {statistics.mean(alike):.3f} | {max(alike):.3f} | "
+            + " / ".join(f"{value:.2f}" for value in distinct)
+            + f" | {size[0]:.0f} / {statistics.median(len(text) for text in texts_):.0f} / {size[-1]:.0f} |"
+        )
+
+
 def main() -> None:
     """See the module."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--fit", action="store_true")
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
-    rows = corpus()
+    rows = corpus_rows()
     if options.fit:
         path = Path(material.__file__).parent / "words" / "judge_weights.yaml"
         head = "# Fitted by benchmarks/offline_judge.py --fit on llm-w0 to llm-w4; see docs/generation.md.\n"
@@ -295,6 +312,7 @@ def main() -> None:
     for writers in ("w0-w4", "w5-w8", "all"):
         agreement(rows, writers)
     own_texts(rows, options.seed)
+    variety(rows, options.seed)
 
 
 if __name__ == "__main__":

@@ -44,7 +44,7 @@ def clauses(background: str) -> list[Clause]:
             if years:
                 year = int(years[-1])
             text = _YEAR.sub("", text, count=1) if re.match(r"20\d\d年", text) else text
-            text = _LEADING.sub("", text.removeprefix("年")).strip(" 　：:")
+            text = _LEADING.sub("", text).strip(" 　：:")
             text = _CONTRAST.sub(r"\1", text)
             if _SHORTEST <= len(text) <= _LONGEST and not _UNFIT.search(text):
                 found.append(Clause(text, year))

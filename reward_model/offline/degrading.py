@@ -15,7 +15,7 @@ from typing import Any
 from reward_model.calc.check import check_text
 from reward_model.degrade.figures import Corrupted, corrupt_figures
 from reward_model.offline.disorder import disorder
-from reward_model.offline.edits import Edit, apply, first, tidy
+from reward_model.offline.edits import Edit, Made, apply, first, tidy
 from reward_model.offline.material import material
 from reward_model.offline.techniques import (
     Technique,
@@ -143,7 +143,8 @@ def _wrong_figures(
         edits = _other_figures(text, spans, missing, rng)
         text, more = apply(text, edits)
         if more:
-            defects = [{key: v for key, v in d.items() if key != "span"} for d in defects] + more
+            defects = [{key: v for key, v in d.items() if key != "span"} for d in defects]
+            defects += [one.record() for one in more]
     return text, "figures", tuple(defects)
 
 
@@ -193,40 +194,27 @@ def _wrong_in(framework: Framework, text: str) -> set[tuple[str, tuple[int, int]
 def _kept_true(framework: Framework, gold: str, edits: list[Edit]) -> tuple[str, list[dict[str, Any]]]:
     """The text with ``edits`` made, without those that make a figure read wrong that was right before."""
     before = {text for text, _ in _wrong_in(framework, gold)}
+    text, made = apply(gold, edits)
     for _ in range(_TRIES):
-        text, defects = apply(gold, edits)
         wrong = [span for said, span in _wrong_in(framework, text) if said not in before]
         if not wrong:
             break
-        edits = _without(edits, defects, wrong)
-    else:
-        text, defects = apply(gold, edits)
+        edits = _without(text, made, wrong)
+        text, made = apply(gold, edits)
     tidied = tidy(text)
-    if tidied != text:
-        defects = [_found_again(defect, tidied) for defect in defects]
-    return tidied, defects
+    records = [one.record() for one in made]
+    return tidied, records if tidied == text else [_found_again(record, tidied) for record in records]
 
 
-def _without(edits: list[Edit], defects: list[dict[str, Any]], wrong: list[tuple[int, int]]) -> list[Edit]:
-    """``edits`` less the one nearest before each wrong figure."""
-    ordered = sorted(edits, key=lambda edit: (edit.start, edit.end))
-    done = {(d["kind"], d["was"], d["became"]): d["span"] for d in defects}
+def _without(text: str, made: list[Made], wrong: list[tuple[int, int]]) -> list[Edit]:
+    """The edits less those in sentences with wrong figures; where there are none, less the one before."""
     gone: set[int] = set()
     for start, end in wrong:
-        near = [
-            (abs(start - span[1]), index)
-            for index, edit in enumerate(ordered)
-            if (span := _span_of(edit, done)) and span[0] < end and index not in gone
-        ]
-        if near:
-            gone.add(min(near)[1])
-    return [edit for index, edit in enumerate(ordered) if index not in gone]
-
-
-def _span_of(edit: Edit, done: dict[tuple[str, str, str], list[int]]) -> list[int] | None:
-    return next(
-        (span for (kind, _, became), span in done.items() if (kind, became) == (edit.kind, edit.became)), None
-    )
+        begin = max(text.rfind("。", 0, start), text.rfind("\n", 0, start)) + 1
+        inside = {i for i, one in enumerate(made) if begin <= one.span[1] and one.span[0] < end}
+        before = [i for i, one in enumerate(made) if one.span[0] < end and i not in gone]
+        gone |= inside or set(before[-1:])
+    return [one.edit for i, one in enumerate(made) if i not in gone]
 
 
 def _found_again(defect: dict[str, Any], text: str) -> dict[str, Any]:

@@ -14,9 +14,7 @@ _HEADING = re.compile(
     r"^\s*(?:#{1,6}\s|\*\*[^*]{1,40}\*\*\s*$|[一二三四五六七八九十]{1,3}、[^。；]{1,40}$|"
     r"（[一二三四五六七八九十]{1,3}）[^。；]{1,40}$|\d{1,2}[.．、]\s*[^。；，]{1,30}$)"
 )
-_ORDINAL = re.compile(
-    r"(?:第[一二三四五六七八九十]|其[一二三四五六七八九十]|[一二三四五六七八九十]是)[，、：]?"
-)
+_ORDINAL = re.compile(r"(?:[第其][一二三四五六七八九十][，、：]|[一二三四五六七八九十]是)")
 _ITEM = re.compile(r"^\s*(?:[-*•]\s+|\d{1,2}[.．、]\s*|[（(]\d{1,2}[）)])")
 
 
@@ -78,30 +76,38 @@ def _of_line(line: str, place: int, number: int) -> Iterator[Piece]:
             at += len(sentence)
 
 
-def apply(text: str, edits: Iterable[Edit]) -> tuple[str, list[dict[str, Any]]]:
-    """``text`` with ``edits`` made, and what was done: ``{"kind", "was", "became", "span"}`` each.
+@dataclass(frozen=True)
+class Made:
+    """An edit as it was made: what stood there, and where it stands in the new text."""
 
-    Spans are character offsets into the new text. Of edits that overlap the first counts.
-    """
+    edit: Edit
+    was: str
+    span: tuple[int, int]
+
+    def record(self) -> dict[str, Any]:
+        """As ``Draft.defects`` takes it."""
+        return {
+            "kind": self.edit.kind,
+            "was": self.was,
+            "became": self.edit.became,
+            "span": list(self.span),
+        }
+
+
+def apply(text: str, edits: Iterable[Edit]) -> tuple[str, list[Made]]:
+    """``text`` with ``edits`` made. Of edits that overlap the first counts."""
     parts: list[str] = []
-    done: list[dict[str, Any]] = []
+    made: list[Made] = []
     place = length = 0
     for edit in sorted(edits, key=lambda edit: (edit.start, edit.end)):
         if edit.start < place:
             continue
         parts += [text[place : edit.start], edit.became]
         length += edit.start - place
-        done.append(
-            {
-                "kind": edit.kind,
-                "was": text[edit.start : edit.end],
-                "became": edit.became,
-                "span": [length, length + len(edit.became)],
-            }
-        )
+        made.append(Made(edit, text[edit.start : edit.end], (length, length + len(edit.became))))
         length += len(edit.became)
         place = edit.end
-    return "".join([*parts, text[place:]]), done
+    return "".join([*parts, text[place:]]), made
 
 
 def first(edits: Sequence[Edit], share: float) -> list[Edit]:

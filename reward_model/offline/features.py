@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 
+from reward_model.calc.check import default_rules
 from reward_model.offline.material import material
 from reward_model.offline.order import order
 from reward_model.offline.reading import FIGURE, SPACE, Reading, full, matching, parse, quoted, share, words
@@ -49,12 +50,12 @@ def _depth(reading: Reading) -> None:
         for piece in figured
         if not (cause.search(piece.text) or forward.search(piece.text) or link.search(piece.text))
     ]
-    checked = {claim.metric for claim in reading.result.claims if claim.metric and claim.verdict != "wrong"}
+    named = {mention.metric for piece in figured for mention in default_rules().find(piece.text)}
     numbers = sum(len(FIGURE.findall(piece.text)) for piece in figured)
     characters = sum(len(SPACE.sub("", piece.text)) for piece in figured)
     reading.values |= {
         "figures": full(count, 8),
-        "metrics": full(len(checked), 20),
+        "metrics": full(len(named), 10),
         "causes": full(len(causes), 8),
         "cause_share": share(len(causes), count),
         "decomposed": full(len(decomposed), 4),
@@ -120,7 +121,7 @@ def _against(reading: Reading) -> None:
         "slips": full(len(reading.slips), 3),
     }
     reading.found |= {
-        "colloquial": [word for word, _ in Counter(colloquial).most_common(4)],
+        "colloquial": [word.strip("，。？") for word, _ in Counter(colloquial).most_common(4)],
         "platitudes": [word for word, _ in Counter(platitudes).most_common(3)],
         "emptied": quoted(emptied),
         "vague": list(dict.fromkeys(vague))[:2],

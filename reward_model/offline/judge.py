@@ -21,6 +21,9 @@ from reward_model.tasks import JudgeCase, Judgement
 
 MODEL = "offline-judge"
 _MOST_NAMED = 20
+_SEEN = 0.15
+"""From where on an unfavourable feature is named."""
+
 _SHORTEST = 40
 """Characters below which there is nothing to judge."""
 
@@ -114,16 +117,22 @@ def _of_figures(reading: Reading) -> str:
 def _reason(reading: Reading, weighed: Weighed) -> str:
     """What speaks for the text, then what speaks against it, the weightiest first."""
     values, weights = reading.values, weighed.weights
+    words = material("judge_reasons")
+    # What the text's own words show comes before what is only counted.
     for_it = sorted(
         (name for name, weight in weights.items() if weight > 0 and values[name] >= 0.55),
-        key=lambda name: -weights[name] * values[name],
+        key=lambda name: (not reading.found.get(name), -weights[name] * values[name]),
     )
     lacking = sorted(
         (name for name, weight in weights.items() if weight > 0 and values[name] <= 0.3),
         key=lambda name: -weights[name] * (1 - values[name]),
     )
     against = sorted(
-        (name for name, weight in weights.items() if weight < 0 and values[name] >= 0.15),
+        (
+            name
+            for name, weight in weights.items()
+            if weight < 0 and values[name] >= words[name].get("from", _SEEN)
+        ),
         key=lambda name: weights[name] * values[name],
     )
     good = [_say(reading, name, "good") for name in for_it[:2]]
@@ -137,4 +146,6 @@ def _reason(reading: Reading, weighed: Weighed) -> str:
 def _say(reading: Reading, name: str, side: str) -> str:
     said: str = material("judge_reasons")[name][side]
     quoted = [text for text in reading.found.get("recited" if name == "analysed" else name, []) if text]
-    return said.replace("{例}", f"（如“{quoted[0]}”）" if quoted else "")
+    # Words are shown together, sentences by one of them.
+    shown = quoted[:3] if name in ("colloquial", "platitudes", "vague") else quoted[:1]
+    return said.replace("{例}", f"（如{'、'.join(f'“{text}”' for text in shown)}）" if shown else "")

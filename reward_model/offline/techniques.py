@@ -13,6 +13,7 @@ from functools import cache
 from itertools import cycle, pairwise
 from typing import Any
 
+from reward_model.calc.check import default_rules
 from reward_model.offline.edits import Edit, Piece, pieces
 from reward_model.offline.material import material
 from reward_model.offline.measures import Figures, UnknownError
@@ -23,6 +24,9 @@ _CLAUSE = re.compile(r"[^，；：,;]+[，；：,;]?")
 _DROPPED = "analysis dropped"
 MOST_LOST = 0.3
 """Of a text's characters: what is dropped beyond that is made good by recital."""
+
+_SUBJECTLESS = re.compile(r"(?:占|升|降|由|为|较|同比|其中|增|减|在|扣除|剔除|按|若|即)")
+"""How a clause begins whose subject stands in the one before."""
 
 _DIGIT = re.compile(r"\d")
 
@@ -102,15 +106,17 @@ def _subject(text: str) -> str:
     ):
         if name in text:
             return name
-    return "相关指标"
+    return ("相关指标", "有关情况", "后续数据")[len(text) % 3]
 
 
 def _recital(sentence: str) -> str:
     """The clauses of a sentence that tell figures and nothing more, as a sentence; "" if there are none."""
     analysis = marker("cause", "forward", "link", "advice")
-    kept = []
+    kept: list[str] = []
     for clause in _CLAUSE.findall(sentence.rstrip("。！？；\n")):
         if _DIGIT.search(clause) and not analysis.search(clause):
+            if not kept and (_SUBJECTLESS.match(clause) or not default_rules().find(clause)):
+                continue
             kept.append(clause)
         elif kept and not _DIGIT.search(clause):
             break  # what follows explains
@@ -130,7 +136,7 @@ def recitals(text: str, framework: Framework, rng: random.Random) -> list[str]:
             measure = figures[name]
             said.append(f"{measure.name}{measure['今']}，{measure['同比']}。")
     for name in ("净利率", "速动比率", "总资产周转率", "管理费用率", "销售费用率"):
-        if name not in text:
+        if name not in text and not figures.is_bank:
             with suppress(UnknownError):
                 said.append(f"{figures[name].name}为{figures[name]['今']}，上年为{figures[name]['前']}。")
     again = []
