@@ -14,7 +14,7 @@ from reward_model.errors import InputError
 from reward_model.evidence import EVIDENCE_SIZE, EVIDENCE_VERSION
 from reward_model.model import FinancialRewardConfig
 from reward_model.rubric import Rubric
-from reward_model.samples import GradedText
+from reward_model.samples import GradedText, soft_levels
 
 
 def thirds(n_layers: int) -> list[int]:
@@ -45,6 +45,7 @@ def model_config(
         window_overlap=settings.window_overlap,
         max_length=settings.max_length,
         include_prompt=settings.include_prompt,
+        skip_padding=settings.skip_padding,
         prefix_ids=prefix,
         suffix_ids=suffix,
         evidence_size=EVIDENCE_SIZE if settings.evidence else 0,
@@ -71,6 +72,13 @@ def set_dropout(base_config: Any, **values: float | None) -> None:
 def label_tensor(texts: Sequence[GradedText]) -> torch.Tensor:
     """Labels [N, D] of ``texts``."""
     return torch.tensor([text.labels for text in texts], dtype=torch.long)
+
+
+def soft_label_tensor(texts: Sequence[GradedText], settings: TrainConfig) -> torch.Tensor | None:
+    """Soft labels [N, D, K] of ``texts``; None if the settings ask for none."""
+    if not settings.soft_labels:
+        return None
+    return torch.tensor([soft_levels(text, settings.num_classes) for text in texts], dtype=torch.float32)
 
 
 def tell_cut(coverage: Sequence[float], max_length: int, tell: Callable[[str], None]) -> None:

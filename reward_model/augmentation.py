@@ -7,10 +7,11 @@ there (padding); otherwise the dimension is left out of the loss.
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import replace
 
 from reward_model.calc.check import check_text
+from reward_model.config import EDIT_KINDS
 from reward_model.degrade import passages, phrases
 from reward_model.degrade.figures import corrupt_figures
 from reward_model.evidence import find_facts
@@ -34,26 +35,47 @@ def pad(text: str, kind: str, seed: int) -> str:
     return passages.insert_phrases(text, rng.sample(pool, rng.randint(1, len(pool))), seed)
 
 
-def augmented(texts: Sequence[GradedText], rubric: Rubric, *, seed: int = 0) -> list[tuple[int, GradedText]]:
-    """(row of the text it was made from, text) for every text made from ``texts``.
+def augmented(
+    texts: Sequence[GradedText],
+    rubric: Rubric,
+    kinds: Collection[str] = EDIT_KINDS,
+    *,
+    share: float = 10.0,
+    seed: int = 0,
+) -> list[GradedText]:
+    """The texts made from ``texts`` by edits of ``kinds``, of :data:`reward_model.config.EDIT_KINDS`.
 
-    Edited texts belong to their original's group and to no pair. Which edits there are, and the levels they
-    lead to, is the rubric's ``known_edits``; without them there is padding only.
+    Edited texts belong to their original's group and to no pair, and say what they were made from. The levels
+    that edits lead to are the rubric's ``known_edits``; what it does not name is not made.
+    Of each kind at most ``share`` times as many as ``texts`` are kept, drawn by ``seed``.
     """
-    return [
-        (row, made)
-        for row, text in enumerate(texts)
-        for made in _made_from(text, rubric, random.Random(f"{seed}:{text.text}").randrange(2**31))
-    ]
+    made: dict[str, list[GradedText]] = {kind: [] for kind in kinds}
+    for text in texts:
+        for kind, new in _made_from(
+            text, rubric, kinds, random.Random(f"{seed}:{text.text}").randrange(2**31)
+        ):
+            made[kind].append(new)
+    most = max(1, round(share * len(texts)))
+    return [new for kind in made for new in _some(made[kind], most, seed)]
 
 
-def _made_from(text: GradedText, rubric: Rubric, seed: int) -> Iterator[GradedText]:
+def _some(texts: list[GradedText], most: int, seed: int) -> list[GradedText]:
+    """At most so many of ``texts``, in their order."""
+    if len(texts) <= most:
+        return texts
+    return [texts[index] for index in sorted(random.Random(seed).sample(range(len(texts)), most))]
+
+
+def _made_from(
+    text: GradedText, rubric: Rubric, kinds: Collection[str], seed: int
+) -> Iterator[tuple[str, GradedText]]:
     known = rubric.known_edits or KnownEdits()
-    if known.figures is not None:
-        yield from _with_wrong_figures(text, rubric, known.figures, seed)
+    if known.figures is not None and "figures" in kinds:
+        for made in _with_wrong_figures(text, rubric, known.figures, seed):
+            yield "figures", made
     for name, levels in (("shuffled", known.shuffled), ("cut", known.first_quarter)):
         # Of a poor text, out of order or cut short, nobody knows how much poorer it is.
-        if levels and text.side != "rejected":
+        if name in kinds and levels and text.side != "rejected":
             edited = (
                 passages.shuffle_sentences(text.text, seed)
                 if name == "shuffled"
@@ -63,9 +85,10 @@ def _made_from(text: GradedText, rubric: Rubric, seed: int) -> Iterator[GradedTe
                 min(label, levels[dim]) if dim in levels and label != IGNORED else IGNORED
                 for dim, label in zip(rubric.names, text.labels, strict=True)
             )
-            yield _variant(text, name, edited, labels)
-    kind = random.Random(f"kind:{seed}").choice(PADDINGS)
-    yield _variant(text, kind, pad(text.text, kind, seed), text.labels)
+            yield name, _variant(text, name, edited, labels)
+    if "padding" in kinds:
+        kind = random.Random(f"kind:{seed}").choice(PADDINGS)
+        yield "padding", _variant(text, kind, pad(text.text, kind, seed), text.labels)
 
 
 def _with_wrong_figures(
@@ -80,18 +103,31 @@ def _with_wrong_figures(
     if found.wrong or found.summary.checked < FEWEST_FIGURES:
         return
     rng = random.Random(f"figures:{seed}")
-    few, many = rng.randint(1, 2), rng.randint(3, max(3, found.summary.checked // 2))
+    # Texts with one or two errors are many, and how grave one is decides between two levels: a judge can
+    # tell, code can't. What the data lacks is texts that are wrong throughout.
+    many = rng.randint(
+        min(levels.wrong_from, found.summary.checked), max(levels.wrong_from, found.summary.checked // 2)
+    )
     most = min(found.summary.checked, round(found.summary.checked * rng.uniform(0.55, 0.9)))
-    for wrong, slips in ((0, rng.randint(1, 2)), (few, 0), (many, 0), (most, 0)):
-        made = corrupt_figures(text.text, facts, wrong=wrong, slips=slips, seed=seed)
-        count = sum(edit.kind != "unit" for edit in made.edits)
-        if not made.edits:
+    for wrong in (many, most):
+        made = corrupt_figures(text.text, facts, wrong=wrong, seed=seed)
+        count = len(made.edits)
+        if not count:
             continue
-        level = levels.level(count, len(made.edits) - count, made.checked)
+        level = levels.level(count, 0, made.checked)
         assert level is not None  # there are edits
         labels = tuple(level if index == at else IGNORED for index in range(len(text.labels)))
-        yield _variant(text, f"figures{count}+{len(made.edits) - count}", made.text, labels)
+        yield _variant(text, f"figures{count}", made.text, labels)
 
 
 def _variant(text: GradedText, name: str, edited: str, labels: tuple[int, ...]) -> GradedText:
-    return replace(text, id=f"{text.id}~{name}", text=edited, labels=labels, pair=None, side=None)
+    return replace(
+        text,
+        id=f"{text.id}~{name}",
+        text=edited,
+        labels=labels,
+        pair=None,
+        side=None,
+        votes=text.votes if labels == text.labels else None,
+        made_from=text.id,
+    )

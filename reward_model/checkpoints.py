@@ -32,12 +32,22 @@ class InterruptedRunError(InputError):
 def _description(
     settings: TrainConfig, train_texts: Sequence[GradedText], eval_texts: Sequence[GradedText]
 ) -> dict[str, Any]:
-    texts = [[text_key(text.text), *text.labels] for text in (*train_texts, *eval_texts)]
+    texts = [_learned(text, settings) for text in (*train_texts, *eval_texts)]
     return {
         "settings": {k: v for k, v in settings.model_dump(mode="json").items() if k not in _FREE},
         "n_train": len(train_texts),
         "texts": text_key(json.dumps(texts)),
     }
+
+
+def _learned(text: GradedText, settings: TrainConfig) -> list[Any]:
+    """What a run takes from a text: other votes or facts under the same words make other data."""
+    found: list[Any] = [text_key(text.text), *text.labels]
+    if settings.soft_labels:
+        found.append(text.votes)
+    if settings.evidence:
+        found += [text.prompt, text.facts.model_dump(mode="json") if text.facts is not None else None]
+    return found
 
 
 def prepare(

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from reward_model.augmentation import augmented
 from reward_model.config import TrainConfig
 from reward_model.evaluation import Evaluation, System, baseline_systems, join_folds
 from reward_model.evidence import evidence_rows
@@ -77,7 +78,18 @@ def compare(
     tell = notify or (lambda line: None)
     unnamed = sum(not text.slices.get(by) for text in texts)
     texts = [text for text in texts if text.slices.get(by)]
-    folds = list(leave_one_out(texts, by))
+    # Behind the graded texts, whose rows stay what they were. Labels handed out at random are no levels to
+    # make other texts from.
+    made = (
+        []
+        if shuffle_labels
+        else augmented(texts, rubric, settings.augment, share=settings.augment_share, seed=settings.seed)
+    )
+    everything = [*texts, *made]
+    folds = [
+        (value, rest, [text for text in held if text.made_from is None])
+        for value, rest, held in leave_one_out(everything, by)
+    ]
     base = resolve_base(settings.base_model_name, notify=notify)
     candidates = [
         FrozenFeatures(settings.model_copy(update=dict(change)), rubric, base, tell, progress)
@@ -88,9 +100,9 @@ def compare(
     evidence = None
     if any(candidate.settings.evidence for candidate in candidates):
         tell("核对数字（有报表、仅正文两种口径） ...")
-        evidence = evidence_rows(texts, progress)
-    inputs = [candidate.inputs(texts, evidence) for candidate in candidates]
-    row_of = {id(text): row for row, text in enumerate(texts)}
+        evidence = evidence_rows(everything, progress)
+    inputs = [candidate.inputs(everything, evidence) for candidate in candidates]
+    row_of = {id(text): row for row, text in enumerate(everything)}
     parts = []
     chosen: dict[str, Mapping[str, Any]] = {}
     for done, (value, rest, held) in enumerate(folds):
@@ -102,21 +114,26 @@ def compare(
         probabilities = fold_probabilities(
             candidates[best], rows_of(inputs[best], rows), rest, rows_of(inputs[best], test_rows)
         )
+        others = baseline_systems(
+            [text for text in rest if text.made_from is None], held, rubric, settings.seed
+        )
         models = [
             System(regime, {"zh": "模型", "en": "model"}, values) for regime, values in probabilities.items()
         ]
-        parts.append((np.array(test_rows), [*models, *baseline_systems(rest, held, rubric, settings.seed)]))
+        parts.append((np.array(test_rows), [*models, *others]))
         note = f"，选用 {dict(options[best]) or '预设'}" if len(options) > 1 else ""
         tell(f"留出 {value}：训练 {len(rest)} 篇，预测 {len(held)} 篇（{done + 1}/{len(folds)}）{note}")
     joined = join_folds(parts, len(texts))
     models, others = joined[: len(inputs[0])], joined[len(inputs[0]) :]
     evaluation = Evaluation(texts, rubric, seed=settings.seed)
     result = evaluation.result(models[0], others)
-    result["regimes"] = evaluation.regimes(models, others)
+    result["regimes"] = evaluation.regimes(models, others, result)
     result["split"] = f"leave one {by} out"
     result["folds"] = {value: len(held) for value, _, held in folds}
     result["seed"] = settings.seed
     result["evidence"] = models[0].name
+    result["soft_labels"] = settings.soft_labels
+    result["augment"] = list(settings.augment)
     if len(options) > 1:
         result["chosen"] = {value: dict(change) for value, change in chosen.items()}
     result["warnings"] = []
@@ -138,21 +155,24 @@ def _choose(
     """The candidate with the highest mean QWK in cross-validation over ``texts``; of equal ones the first."""
     if len(candidates) == 1:
         return 0
-    from reward_model.assembly import label_tensor
-    from reward_model.frozen import stack_regimes
+    from reward_model.assembly import label_tensor, soft_label_tensor
+    from reward_model.frozen import repeat_soft, stack_regimes, were_graded
     from reward_model.trainer import level_figures
 
-    groups = [text.group for text in texts]
+    groups, counted = [text.group for text in texts], were_graded(texts)
     scores = []
     for candidate, given in zip(candidates, inputs, strict=True):
         stacked, labels = stack_regimes(given, label_tensor(texts))
-        logits = candidate.cross_fitted(stacked, labels, groups * len(given), INNER_FOLDS)
-        found = level_figures(logits, labels.numpy(), rubric.names)
+        soft = repeat_soft(soft_label_tensor(texts, candidate.settings), len(given))
+        logits = candidate.cross_fitted(stacked, labels, groups * len(given), INNER_FOLDS, soft)
+        rows = np.flatnonzero(counted * len(given))
+        found = level_figures(logits[rows], labels.numpy()[rows], rubric.names)
         scores.append(float(np.mean([found.get(f"qwk_{name}", 0.0) for name in rubric.names])))
     return int(np.argmax(scores))
 
 
 def _shuffled(texts: Sequence[GradedText], seed: int) -> list[GradedText]:
-    labels = [text.labels for text in texts]
-    random.Random(seed).shuffle(labels)
-    return [replace(text, labels=label) for text, label in zip(texts, labels, strict=True)]
+    # Votes go with their labels: left where they were, they would tell what shuffling is to hide.
+    given = [(text.labels, text.votes) for text in texts]
+    random.Random(seed).shuffle(given)
+    return [replace(t, labels=labels, votes=votes) for t, (labels, votes) in zip(texts, given, strict=True)]

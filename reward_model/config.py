@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import (
     BaseModel,
@@ -27,6 +27,8 @@ BEST_MODEL = "best_model.pt"
 ENV_PREFIX = "FINRM_"
 Pooling = Literal["last", "mean", "cls"]
 PoolStat = Literal["mean", "std", "max"]
+EditKind = Literal["figures", "shuffled", "cut", "padding"]
+EDIT_KINDS: tuple[EditKind, ...] = get_args(EditKind)
 Weight = Annotated[float, Field(ge=0)]
 
 
@@ -68,8 +70,9 @@ class TrainConfig(BaseModel):
     freeze_backbone: bool = False
     """Train the heads only, on features computed once."""
     evidence: bool = False
-    """Give the heads what the calculation checker finds (heads on a frozen backbone only): every text is
-    learned from with its facts, without them, and with the checker off."""
+    """Give the heads what the calculation checker finds: texts are learned from with their facts, without
+    them, and with the checker off (each text in all three ways with freeze_backbone, else in one of them,
+    drawn anew each epoch)."""
     evidence_learning_rate: Annotated[float, Field(gt=0)] = 0.05
     """Learning rate of the weights of the evidence, which start at zero."""
     head_learning_rate: Annotated[float, Field(gt=0)] | None = None
@@ -80,8 +83,16 @@ class TrainConfig(BaseModel):
     """Tokens that neighbouring windows share when a text is longer than the backbone's positions."""
     group_by_length: bool = False
     """Put texts of like length into a batch: less padding, batches less mixed."""
+    augment: tuple[EditKind, ...] = ()
+    """Learn from texts made of the training texts by known edits too: "figures" made wrong, sentences
+    "shuffled", texts "cut" to a quarter, "padding". Their levels are the rubric's ``known_edits``."""
+    augment_share: Annotated[float, Field(gt=0, le=10)] = 1.0
+    """At most so many made texts of a kind for each graded one; which ones is drawn by the seed."""
     class_weights: Literal["balanced"] | tuple[Weight, ...] | tuple[tuple[Weight, ...], ...] | None = None
     """Weights of the levels in the loss, [K] or [D, K]; "balanced" takes them from the training labels."""
+    soft_labels: bool = False
+    """Learn the spread of the judges' votes (scores.judgements of a pair) where there are any, else the
+    label."""
     seed: Annotated[int, Field(ge=0, lt=2**32)] = 42
     val_fraction: Annotated[float, Field(ge=0, lt=1)] = 0.2
     """Share of the groups held out for validation where no validation file is given. 0 trains on everything
@@ -91,6 +102,8 @@ class TrainConfig(BaseModel):
     rubric: str = "financial"
     include_prompt: bool = False
     """Put the prompt before the text in the model's input."""
+    skip_padding: bool = False
+    """Read no sentence of a text twice, and none that only lists terms."""
     data: str | None = None
     eval_data: str | None = None
     output_dir: str = "outputs/multidim"
@@ -125,6 +138,10 @@ FROZEN_PRESET: dict[str, Any] = {
     "weight_decay": 1.0,
     "dropout": 0.8,
     "evidence": True,
+    "soft_labels": True,
+    "augment": ("figures", "shuffled"),
+    "augment_share": 0.05,
+    "skip_padding": True,
 }
 """The named preset "frozen": heads only, on standardised features of a frozen backbone."""
 

@@ -18,8 +18,9 @@ from reward_model.backbone import special_ids
 from reward_model.content_cache import ContentCache
 from reward_model.errors import InputError
 from reward_model.jsonl import JsonlReader
+from reward_model.padding import without_padding
 from reward_model.rubric import Rubric, load_rubric
-from reward_model.samples import IGNORED, GradedText, graded_texts, pairs_of
+from reward_model.samples import IGNORED, GradedText, graded_texts, pairs_of, soft_levels
 from reward_model.schema import read_records
 
 if TYPE_CHECKING:
@@ -58,9 +59,10 @@ def problem_lines(reader: JsonlReader, most: int = 20) -> str:
     return "\n".join(shown + ([f"... and {rest} more"] if rest > 0 else []))
 
 
-def model_input(text: GradedText, include_prompt: bool) -> str:
-    """What the model reads of a graded text."""
-    return f"{text.prompt}\n{text.text}" if include_prompt and text.prompt else text.text
+def model_input(text: str, prompt: str | None, skip_padding: bool) -> str:
+    """What a model reads: the text, without its padding if that is skipped, behind the prompt if any."""
+    read = without_padding(text) if skip_padding else text
+    return f"{prompt}\n{read}" if prompt else read
 
 
 def _texts(data: str | Path | Sequence[GradedText], rubric: Rubric) -> list[GradedText]:
@@ -71,8 +73,10 @@ class MultiDimRewardDataset:
     """One item a text: both sides of every pair, and single reports.
 
     Items are ``{"input_ids": list[int], "labels": list[int]}``; labels are levels in rubric order, -100 where
-    there is none. Texts are tokenised once (what was tokenised before is found by content) and cut at
-    ``max_length`` tokens (special tokens included); ``coverage`` tells what share of each text was kept.
+    there is none. With ``soft_labels`` they have ``"soft_targets": list[list[float]]``, [D, K], too
+    (:func:`reward_model.samples.soft_levels`). Texts are tokenised once (what was tokenised before is found
+    by content) and cut at ``max_length`` tokens (special tokens included); ``coverage`` tells what share of
+    each text was kept.
 
     Args:
         data: a JSON Lines file, or texts already read.
@@ -80,6 +84,8 @@ class MultiDimRewardDataset:
         max_length: most tokens of an item.
         rubric: defaults to the guide's.
         include_prompt: put the prompt before the text.
+        skip_padding: leave out what :func:`reward_model.padding.without_padding` does.
+        soft_labels: items carry the spread of the judges' votes too.
     """
 
     def __init__(
@@ -90,10 +96,16 @@ class MultiDimRewardDataset:
         *,
         rubric: Rubric | None = None,
         include_prompt: bool = False,
+        skip_padding: bool = False,
+        soft_labels: bool = False,
     ) -> None:
+        self.soft_labels = soft_labels
         self.rubric = rubric or load_rubric()
         self.texts = _texts(data, self.rubric)
-        inputs = [model_input(text, include_prompt) for text in self.texts]
+        inputs = [
+            model_input(text.text, text.prompt if include_prompt else None, skip_padding)
+            for text in self.texts
+        ]
         encoded = encode_texts(tokenizer, inputs, max_length, token_cache(tokenizer, max_length))
         self.input_ids = encoded[0]
         self.coverage = encoded[1]
@@ -102,7 +114,11 @@ class MultiDimRewardDataset:
         return len(self.texts)
 
     def __getitem__(self, index: int) -> dict[str, Any]:
-        return {"input_ids": self.input_ids[index], "labels": list(self.texts[index].labels)}
+        text = self.texts[index]
+        item: dict[str, Any] = {"input_ids": self.input_ids[index], "labels": list(text.labels)}
+        if self.soft_labels:
+            item["soft_targets"] = soft_levels(text, self.rubric.num_classes)
+        return item
 
 
 class PairwiseMultiDimDataset:
@@ -184,8 +200,26 @@ def pad_batch(sequences: Sequence[Sequence[int]], pad_id: int) -> tuple[torch.Te
     return input_ids, mask
 
 
+BESIDE = ("soft_targets", "evidence", "evidence_mask")
+"""What items may carry beside text and labels, by the names that the model takes them under."""
+
+
+def stack_beside(items: Sequence[dict[str, Any]]) -> dict[str, torch.Tensor]:
+    """What ``items`` carry of ``BESIDE``, fp32: soft_targets [B, D, K], evidence [B, E], its mask [B]."""
+    import torch
+
+    found = [name for name in BESIDE if name in items[0]]
+    return {
+        name: torch.stack([torch.as_tensor(item[name], dtype=torch.float32) for item in items])
+        for name in found
+    }
+
+
 class RewardCollator:
-    """Items of :class:`MultiDimRewardDataset` to a batch: input_ids, attention_mask [B, T], labels [B, D]."""
+    """Items of :class:`MultiDimRewardDataset` to a batch.
+
+    input_ids and attention_mask [B, T], labels [B, D], and what :func:`stack_beside` finds.
+    """
 
     def __init__(self, pad_id: int) -> None:
         self.pad_id = pad_id
@@ -195,7 +229,7 @@ class RewardCollator:
 
         input_ids, mask = pad_batch([item["input_ids"] for item in items], self.pad_id)
         labels = torch.tensor([item["labels"] for item in items], dtype=torch.long)
-        return {"input_ids": input_ids, "attention_mask": mask, "labels": labels}
+        return {"input_ids": input_ids, "attention_mask": mask, "labels": labels, **stack_beside(items)}
 
 
 def get_label_distribution(

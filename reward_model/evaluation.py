@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -108,22 +108,25 @@ class Evaluation:
         result["worst"] = self.worst(model.probabilities)
         return result
 
-    def regimes(self, models: Sequence[System], others: Sequence[System]) -> dict[str, Any]:
-        """Figures of a model under each regime (named as the system), beside the best baseline's."""
-        found = {}
-        for model in models:
-            values = self.figures(model.probabilities)
-            for d, name in enumerate(self.rubric.names):
-                if others:
-                    scores = [self._qwk(other, d) for other in others]
-                    best = others[int(np.argmax(scores))]
-                    gap = self._difference(model, best)[name]
-                    values["per_dim"][name]["minus_best_baseline"] = {"baseline": best.name, **gap}
-            found[model.name] = {
-                key: values[key]
-                for key in ("overall_accuracy", "exact_match", "per_dim", "pairs", "intervals")
-            }
+    def regimes(
+        self, models: Sequence[System], others: Sequence[System], main: Mapping[str, Any]
+    ) -> dict[str, Any]:
+        """Figures of a model under each regime (named as the system), beside the best baseline's.
+
+        ``main`` is what :meth:`result` gave for the first of ``models`` and the same ``others``: its figures
+        stand there already, and each took a bootstrap.
+        """
+        best = {name: self._best(others, d) for d, name in enumerate(self.rubric.names)} if others else {}
+        rivals = {other.name: other for other in best.values()}
+        known = {name: row["model_minus_baseline"] for name, row in main["baselines"].items()}
+        found = {models[0].name: _regime(main, best, known)}
+        for model in models[1:]:
+            gaps = {name: self._difference(model, other) for name, other in rivals.items()}
+            found[model.name] = _regime(self.figures(model.probabilities), best, gaps)
         return found
+
+    def _best(self, systems: Sequence[System], dimension: int) -> System:
+        return systems[int(np.argmax([self._qwk(system, dimension) for system in systems]))]
 
     def _qwk(self, system: System, dimension: int) -> float:
         name = self.rubric.names[dimension]
@@ -180,6 +183,24 @@ class Evaluation:
                     }
                 )
         return result
+
+
+def _regime(
+    values: Mapping[str, Any], best: Mapping[str, System], gaps: Mapping[str, Mapping[str, Any]]
+) -> dict[str, Any]:
+    """One regime's figures; in each dimension what sets it apart from that dimension's best baseline.
+
+    ``gaps``: by baseline and dimension.
+    """
+    found = {key: values[key] for key in ("overall_accuracy", "exact_match", "per_dim", "pairs", "intervals")}
+    # Copies, as the rows may be those of the whole result, which also hold the bins of its charts.
+    found["per_dim"] = {
+        name: {key: value for key, value in row.items() if key != "reliability"}
+        for name, row in values["per_dim"].items()
+    }
+    for name, other in best.items():
+        found["per_dim"][name]["minus_best_baseline"] = {"baseline": other.name, **gaps[other.name][name]}
+    return found
 
 
 def baseline_systems(
@@ -360,7 +381,7 @@ def evaluate_model(
         others = []
         fitted = "无：文本太少，请用 --train-data 指定 (nothing: too few texts, name --train-data)"
     result = evaluation.result(models[0], others)
-    result["regimes"] = evaluation.regimes(models, others)
+    result["regimes"] = evaluation.regimes(models, others, result)
     result["baselines_fitted_on"] = fitted
     result["coverage"] = float(np.mean(coverage))
     result["evidence"] = models[0].name

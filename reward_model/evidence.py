@@ -1,4 +1,7 @@
-"""The checker's findings as input of a model, under three regimes: with facts, text only, checker off.
+"""What a model's heads are told of a text beside its features, under three regimes of the checker.
+
+The checker's findings (with facts, text only, or none with the checker off), and how the text is put
+together, which is known under each regime.
 
 Most users' reports come without statements, so a model learns all three: each training text is checked with
 its facts, without them, and not at all. What is checked without facts is checked anew, not blanked out.
@@ -11,17 +14,20 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from reward_model.calc import evidence as calc_evidence
 from reward_model.calc.check import check_text
-from reward_model.calc.evidence import FEATURES, VERSION, evidence_vector
 from reward_model.calc.result import CheckResult
 from reward_model.errors import InputError
 from reward_model.reading import facts_in_prompt
 from reward_model.samples import GradedText
 from reward_model.schema import FactSheet
+from reward_model.structure import STRUCTURE_FEATURES, structure_vector
+from reward_model.structure import VERSION as STRUCTURE_VERSION
 
 REGIMES = ("facts", "text", "off")
-EVIDENCE_SIZE = len(FEATURES)
-EVIDENCE_VERSION = VERSION
+EVIDENCE_FEATURES = (*calc_evidence.FEATURES, *STRUCTURE_FEATURES)
+EVIDENCE_SIZE = len(EVIDENCE_FEATURES)
+EVIDENCE_VERSION = f"{calc_evidence.VERSION}.{STRUCTURE_VERSION}"
 
 
 def require_version(size: int, version: str | None, where: str) -> None:
@@ -59,25 +65,35 @@ def checked(text: str, facts: FactSheet | None, regime: str) -> CheckResult | No
     return check_text(text, facts if regime == "facts" else None)
 
 
-def vector(result: CheckResult | None) -> list[float]:
-    """The evidence of a check; zeros where there was none."""
-    return [0.0] * EVIDENCE_SIZE if result is None else evidence_vector(result)
+def evidence_row(text: str, result: CheckResult | None) -> list[float]:
+    """The evidence [E + 1] of a text and its check; the last value says that it counts.
+
+    Where the checker is off, its part is 0, as if its term were left out.
+    """
+    found = [0.0] * len(calc_evidence.FEATURES) if result is None else calc_evidence.evidence_vector(result)
+    return [*found, *structure_vector(text), 1.0]
 
 
 def evidence_rows(
     texts: Sequence[GradedText], progress: Callable[[int, int], None] | None = None
 ) -> dict[str, NDArray[np.float32]]:
-    """Evidence [N, E + 1] of ``texts`` under each regime; the last column is 1 where the checker ran.
+    """Evidence [N, E + 1] of ``texts`` under each regime, as :func:`evidence_row` gives it.
 
     A text without facts has under "facts" what it has under "text".
     """
     found: dict[str, list[list[float]]] = {regime: [] for regime in REGIMES}
     for done, text in enumerate(texts):
         facts = find_facts(text.facts, text.prompt)
-        alone = [*vector(check_text(text.text)), 1.0]
+        off = evidence_row(text.text, None)
+        structure = off[len(calc_evidence.FEATURES) :]
+        alone = [*calc_evidence.evidence_vector(check_text(text.text)), *structure]
+        found["off"].append(off)
         found["text"].append(alone)
-        found["facts"].append(alone if facts is None else [*vector(check_text(text.text, facts)), 1.0])
-        found["off"].append([0.0] * (EVIDENCE_SIZE + 1))
+        found["facts"].append(
+            alone
+            if facts is None
+            else [*calc_evidence.evidence_vector(check_text(text.text, facts)), *structure]
+        )
         if progress and done % 20 == 19:
             progress(done + 1, len(texts))
     return {regime: np.asarray(rows, dtype=np.float32) for regime, rows in found.items()}

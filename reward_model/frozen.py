@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 import numpy as np
 import torch
 
-from reward_model.assembly import label_tensor, model_config, require_known_ids, tell_cut
+from reward_model.assembly import (
+    label_tensor,
+    model_config,
+    require_known_ids,
+    soft_label_tensor,
+    tell_cut,
+)
 from reward_model.backbone import BaseReference, load_backbone, load_base_config, load_tokenizer
 from reward_model.config import TrainConfig
 from reward_model.dataset_multidim import encode_texts, model_input, token_cache
@@ -61,7 +67,10 @@ class FrozenFeatures:
     def features(self, texts: Sequence[GradedText]) -> torch.Tensor:
         """Features [N, F] of ``texts``, from the cache where it has them."""
         settings = self.settings
-        inputs = [model_input(text, settings.include_prompt) for text in texts]
+        inputs = [
+            model_input(text.text, text.prompt if settings.include_prompt else None, settings.skip_padding)
+            for text in texts
+        ]
         kept = token_cache(self.tokenizer, settings.max_length)
         ids, coverage = encode_texts(self.tokenizer, inputs, settings.max_length, kept)
         require_known_ids(ids, self.model.backbone, self.reference)
@@ -99,16 +108,20 @@ class FrozenFeatures:
         labels: torch.Tensor,
         validation: tuple[torch.Tensor, torch.Tensor] | None = None,
         *,
+        soft: torch.Tensor | None = None,
         quiet: bool = True,
     ) -> MultiDimRewardTrainer:
-        """Train fresh heads; the trainer's ``model`` holds the best epoch's."""
+        """Train fresh heads; the trainer's ``model`` holds the best epoch's.
+
+        ``soft`` is [N, D, K], what the heads learn instead of ``labels``.
+        """
         heads = new_heads(self.model.config, inputs, self.settings.seed)
         with tempfile.TemporaryDirectory() as scratch, one_thread():
             trainer = MultiDimRewardTrainer(
                 heads,
                 self.settings,
                 self.rubric.names,
-                train_dataset=FeatureDataset(inputs, labels, heads.feature_width),
+                train_dataset=FeatureDataset(inputs, labels, heads.feature_width, soft),
                 eval_dataset=FeatureDataset(*validation, heads.feature_width) if validation else None,
                 data_collator=collate_features,
                 output_dir=scratch,
@@ -118,27 +131,49 @@ class FrozenFeatures:
         return trainer
 
     def cross_fitted(
-        self, features: torch.Tensor, labels: torch.Tensor, groups: Sequence[str], n_folds: int
+        self,
+        features: torch.Tensor,
+        labels: torch.Tensor,
+        groups: Sequence[str],
+        n_folds: int,
+        soft: torch.Tensor | None = None,
     ) -> np.ndarray:
         """Logits [N, D, K] of heads that had not seen the text's group."""
         return cross_fitted_logits(
-            lambda x, y: self.fit(x, y).model.cpu(), features, labels, groups, n_folds=n_folds
+            lambda x, y, p: self.fit(x, y, soft=p).model.cpu(),
+            features,
+            labels,
+            groups,
+            soft=soft,
+            n_folds=n_folds,
         )
 
     def calibrate(
-        self, inputs: Mapping[str, torch.Tensor], labels: torch.Tensor, groups: Sequence[str]
+        self,
+        inputs: Mapping[str, torch.Tensor],
+        labels: torch.Tensor,
+        groups: Sequence[str],
+        soft: torch.Tensor | None = None,
+        counted: Sequence[bool] | None = None,
     ) -> tuple[dict[str, np.ndarray], str]:
         """Temperatures [D] a regime, fitted on logits of heads that had not seen the text's group; 1 with one
-        group."""
+        group.
+
+        Where ``counted`` is false, a text is only learned from: it was made by code, from a graded one.
+        """
         if len(set(groups)) < 2:
             ones = np.ones(labels.shape[1])
             return dict.fromkeys(inputs, ones), "not fitted, as all texts belong to one group"
         stacked, repeated = stack_regimes(inputs, labels)
-        logits = self.cross_fitted(stacked, repeated, list(groups) * len(inputs), CALIBRATION_FOLDS)
+        names, targets = list(groups) * len(inputs), repeat_soft(soft, len(inputs))
+        logits = self.cross_fitted(stacked, repeated, names, CALIBRATION_FOLDS, targets)
         parts = np.split(logits, len(inputs))
         how = f"cross-fitted on the training texts in {CALIBRATION_FOLDS} folds by group"
-        known = labels.numpy()
-        found = {regime: fit_temperatures(part, known) for regime, part in zip(inputs, parts, strict=True)}
+        rows = np.flatnonzero(np.ones(len(labels)) if counted is None else counted)
+        known = labels.numpy()[rows]
+        found = {
+            regime: fit_temperatures(part[rows], known) for regime, part in zip(inputs, parts, strict=True)
+        }
         return found, how
 
 
@@ -147,6 +182,16 @@ def stack_regimes(
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Every text under every regime, one regime after the other, and its labels as often."""
     return torch.cat(list(inputs.values())), labels.repeat(len(inputs), 1)
+
+
+def repeat_soft(soft: torch.Tensor | None, times: int) -> torch.Tensor | None:
+    """The soft labels of what :func:`stack_regimes` stacks."""
+    return None if soft is None else soft.repeat(times, 1, 1)
+
+
+def were_graded(texts: Sequence[GradedText]) -> list[bool]:
+    """Whether each text was graded, not made from one that was."""
+    return [text.made_from is None for text in texts]
 
 
 def rows_of(inputs: Mapping[str, torch.Tensor], rows: Sequence[int]) -> dict[str, torch.Tensor]:
@@ -168,6 +213,25 @@ def one_thread() -> Iterator[None]:
         torch.set_num_threads(threads)
 
 
+Calibrated = Callable[[torch.Tensor, str], np.ndarray]
+"""Inputs [M, ...] under a named regime to calibrated probabilities [M, D, K]."""
+
+
+def fold_heads(
+    frozen: FrozenFeatures, inputs: Mapping[str, torch.Tensor], texts: Sequence[GradedText]
+) -> Calibrated:
+    """Heads fitted on ``texts``, whose ``inputs`` are given, and calibrated on those that were graded."""
+    labels, soft = label_tensor(texts), soft_label_tensor(texts, frozen.settings)
+    heads = frozen.fit(*stack_regimes(inputs, labels), soft=repeat_soft(soft, len(inputs))).model
+    groups = [text.group for text in texts]
+    temperatures, _ = frozen.calibrate(inputs, labels, groups, soft, were_graded(texts))
+
+    def calibrated(matrix: torch.Tensor, regime: str) -> np.ndarray:
+        return apply_temperatures(classify_inputs(heads, matrix), temperatures[regime])
+
+    return calibrated
+
+
 def fold_probabilities(
     frozen: FrozenFeatures,
     inputs: Mapping[str, torch.Tensor],
@@ -175,10 +239,5 @@ def fold_probabilities(
     held: Mapping[str, torch.Tensor],
 ) -> dict[str, np.ndarray]:
     """Calibrated probabilities [M, D, K] of ``held`` under each regime, by heads fitted on ``texts``."""
-    labels = label_tensor(texts)
-    heads = frozen.fit(*stack_regimes(inputs, labels)).model
-    temperatures, _ = frozen.calibrate(inputs, labels, [text.group for text in texts])
-    return {
-        regime: apply_temperatures(classify_inputs(heads, matrix), temperatures[regime])
-        for regime, matrix in held.items()
-    }
+    calibrated = fold_heads(frozen, inputs, texts)
+    return {regime: calibrated(matrix, regime) for regime, matrix in held.items()}

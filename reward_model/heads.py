@@ -42,22 +42,27 @@ class FeatureDataset:
         inputs: [N, F] or [N, F + E + 1], as :func:`head_inputs` takes them.
         labels: [N, D].
         width: F; None if all of ``inputs`` are features.
+        soft_targets: [N, D, K], carried along where they are given.
     """
 
     inputs: Tensor
     labels: Tensor
     width: int | None = None
+    soft_targets: Tensor | None = None
 
     def __len__(self) -> int:
         return len(self.labels)
 
     def __getitem__(self, index: int) -> dict[str, Tensor]:
         width = self.inputs.shape[-1] if self.width is None else self.width
-        return {**head_inputs(self.inputs[index], width), "labels": self.labels[index]}
+        item = {**head_inputs(self.inputs[index], width), "labels": self.labels[index]}
+        if self.soft_targets is not None:
+            item["soft_targets"] = self.soft_targets[index]
+        return item
 
 
 def collate_features(items: Sequence[dict[str, Tensor]]) -> dict[str, Tensor]:
-    """Items to a batch: features [B, F], labels [B, D]."""
+    """Items to a batch: features [B, F], labels [B, D], and what else they carry."""
     return {name: torch.stack([item[name] for item in items]) for name in items[0]}
 
 
@@ -93,23 +98,26 @@ def group_folds(groups: Sequence[str], n_folds: int, seed: int) -> list[np.ndarr
 
 
 def cross_fitted_logits(
-    fit: Callable[[Tensor, Tensor], FinancialRewardModel],
+    fit: Callable[[Tensor, Tensor, Tensor | None], FinancialRewardModel],
     features: Tensor,
     labels: Tensor,
     groups: Sequence[str],
     *,
+    soft: Tensor | None = None,
     n_folds: int = 5,
     seed: int = 0,
 ) -> np.ndarray:
     """Logits [N, D, K] of every text by heads that were trained without its group.
 
     Args:
-        fit: trains heads on (features, labels) and returns them.
+        fit: trains heads on (features, labels, soft labels or None) and returns them.
         features, labels, groups: [N, F], [N, D], N names.
+        soft: soft labels [N, D, K].
     """
     parts: dict[int, Any] = {}
     for fold in group_folds(groups, n_folds, seed):
         rest = np.setdiff1d(np.arange(len(groups)), fold)
-        logits = classify_inputs(fit(features[rest], labels[rest]), features[fold])
+        heads = fit(features[rest], labels[rest], None if soft is None else soft[rest])
+        logits = classify_inputs(heads, features[fold])
         parts.update(zip(fold.tolist(), logits, strict=True))
     return np.stack([parts[index] for index in range(len(groups))])

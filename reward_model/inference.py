@@ -17,8 +17,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from reward_model.errors import InputError, ResourceError
-from reward_model.evidence import checked, find_facts, regime_of, vector
+from reward_model.evidence import checked, evidence_row, find_facts, regime_of
 from reward_model.jsonl import one_line
+from reward_model.padding import without_padding
 from reward_model.rubric import Rubric
 from reward_model.schema import FactSheet
 from reward_model.stats.calibration import apply_temperatures
@@ -42,6 +43,8 @@ NOT_CHINESE = (
 )
 BLANK = "holds no words; give the report's text"
 SHORT_CHARACTERS = 200
+TOLD_PADDING = 0.05
+"""From this share of a text on, a score says that padding was not read."""
 CHINESE_SHARE = 0.3
 
 
@@ -122,6 +125,7 @@ class BaseScorer(ABC):
             a model that takes no evidence.
         max_length: most tokens of a text that are read.
         reads_prompts: whether the model was trained to read prompts before the texts (``include_prompt``).
+        skips_padding: whether it reads texts without their padding (``skip_padding``).
     """
 
     rubric: Rubric
@@ -129,6 +133,7 @@ class BaseScorer(ABC):
     regimes: dict[str, np.ndarray]
     max_length: int
     reads_prompts: bool
+    skips_padding: bool
 
     @property
     def titles(self) -> dict[str, str]:
@@ -155,13 +160,15 @@ class BaseScorer(ABC):
 
     def _inputs(self, texts: Sequence[str], prompts: Sequence[str | None] | None) -> list[str]:
         """What the model reads of each text."""
-        if not self.reads_prompts or prompts is None:
-            return list(texts)
-        return [f"{p}\n{t}" if p else t for t, p in zip(texts, prompts, strict=True)]
+        from reward_model.dataset_multidim import model_input
+
+        asked = prompts if self.reads_prompts and prompts is not None else [None] * len(texts)
+        return [model_input(t, p, self.skips_padding) for t, p in zip(texts, asked, strict=True)]
 
     def probabilities(self, texts: Sequence[str], prompts: Sequence[str | None] | None = None) -> np.ndarray:
         """Calibrated probabilities [N, D, K]."""
-        return self.calibrated(self.logits(texts, prompts)[0], "off")
+        rows = np.array([evidence_row(text, None) for text in texts], dtype=np.float32)
+        return self.calibrated(self.logits(texts, prompts, None, rows if self.regimes else None)[0], "off")
 
     def calibrated(self, logits: np.ndarray, regime: str) -> np.ndarray:
         """Probabilities [N, D, K] of logits that were computed under ``regime``."""
@@ -238,7 +245,7 @@ class BaseScorer(ABC):
                 sheet = find_facts(sheet, prompts[index] if prompts is not None else None)
             regime = regime_of(sheet, runs)
             result = checked(text, sheet, regime)
-            found.append((regime, result, [*vector(result), float(result is not None)]))
+            found.append((regime, result, evidence_row(text, result)))
         return found
 
     def _score(
@@ -255,6 +262,13 @@ class BaseScorer(ABC):
         warnings = []
         if "accuracy" in dims and regime != "facts":
             warnings.append(STYLE_ONLY if regime == "off" else TEXT_ONLY)
+        if self.skips_padding:
+            skipped = 1 - len(without_padding(text)) / len(text)
+            if skipped >= TOLD_PADDING:
+                warnings.append(
+                    f"重复的句子和术语罗列约占 {skipped:.0%}，未读 "
+                    f"(sentences said before and bare lists of terms, {skipped:.0%} of it, were not read)"
+                )
         if coverage < 1:
             share = f"{min(max(coverage, 0.01), 0.99):.0%}"  # 99.7% is not all of it, 0.3% not nothing
             warnings.append(
@@ -343,6 +357,7 @@ class RewardScorer(BaseScorer):
         self.regimes = loaded.regimes
         self.max_length = int(loaded.model.config.max_length)
         self.reads_prompts = bool(loaded.model.config.include_prompt)
+        self.skips_padding = bool(loaded.model.config.skip_padding)
         self.batch_tokens = batch_tokens
         self.device = device or ("cuda" if torch.cuda.is_available() else "cpu")
         try:

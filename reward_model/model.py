@@ -9,7 +9,6 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 from transformers import AutoConfig, PreTrainedModel
 from transformers.utils import ModelOutput
 
@@ -23,6 +22,7 @@ from reward_model.backbone import (
     special_ids,
 )
 from reward_model.errors import InputError
+from reward_model.loss import reward_loss
 from reward_model.model_config import FinancialRewardConfig, check_config
 from reward_model.pooling import join_stats, pool_documents, window_stats
 from reward_model.samples import IGNORED
@@ -39,7 +39,8 @@ class RewardModelOutput(ModelOutput):
     """What the model returns; fields read as attributes or by key.
 
     Attributes:
-        loss: cross-entropy over all labels that are there, fp32 scalar; None without labels.
+        loss: cross-entropy over all labels that are there (:func:`reward_model.loss.reward_loss`), fp32
+            scalar; None without labels.
         logits: [B, D, K], fp32.
         predicted_labels: [B, D], the most probable level.
         accuracy: share of the labels that are predicted right; None without labels, NaN if all are ignored.
@@ -78,38 +79,6 @@ def _check_room(config: FinancialRewardConfig, max_positions: int | None) -> Non
     around = len(config.prefix_ids or []) + len(config.suffix_ids or [])
     if max_positions is not None and max_positions <= around:
         raise InputError(f"this base model has {max_positions} positions, too few for a text; name another")
-
-
-def label_weights(labels: Tensor, class_weights: Tensor) -> Tensor:
-    """What each label of [B, D] counts under class weights [K] or [D, K], fp32; 0 where there is none."""
-    table = class_weights.to(labels.device, torch.float32)
-    if table.ndim == 1:
-        table = table.expand(labels.shape[1], -1)
-    dimension = torch.arange(labels.shape[1], device=labels.device).expand_as(labels)
-    return torch.where(labels != IGNORED, table[dimension, labels.clamp(min=0)], 0.0)
-
-
-def reward_loss(logits: Tensor, labels: Tensor, class_weights: Tensor | None = None) -> Tensor:
-    """Cross-entropy over every label of every dimension, in fp32.
-
-    Unweighted it equals ``F.cross_entropy(logits.view(-1, K), labels.view(-1))`` (the guide's formula).
-    Weights are [K], or [D, K] for weights a dimension; the weighted mean divides by the sum of the weights
-    of the labels, as ``F.cross_entropy(weight=...)`` does.
-
-    Args:
-        logits: [B, D, K].
-        labels: [B, D], levels, or -100 to be passed over. With none left the loss is 0 and differentiable.
-        class_weights: [K] or [D, K].
-    """
-    flat_logits = logits.float().flatten(0, 1)
-    flat_labels = labels.reshape(-1)
-    if not (flat_labels != IGNORED).any():
-        return flat_logits.sum() * 0.0
-    if class_weights is None:
-        return F.cross_entropy(flat_logits, flat_labels, ignore_index=IGNORED)
-    losses = F.cross_entropy(flat_logits, flat_labels, ignore_index=IGNORED, reduction="none")
-    weights = label_weights(labels, class_weights).reshape(-1)
-    return (losses * weights).sum() / weights.sum().clamp(min=torch.finfo(torch.float32).tiny)
 
 
 class FinancialRewardModel(PreTrainedModel):
@@ -330,6 +299,7 @@ class FinancialRewardModel(PreTrainedModel):
         prepared: Mapping[str, Tensor] | None = None,
         evidence: Tensor | None = None,
         evidence_mask: Tensor | None = None,
+        soft_targets: Tensor | None = None,
         return_dict: bool | None = None,
     ) -> RewardModelOutput:
         """Score a batch.
@@ -342,6 +312,8 @@ class FinancialRewardModel(PreTrainedModel):
             features: [B, ``feature_width``] from :meth:`encode`, instead of ``input_ids``.
             prepared: activations instead of ``input_ids`` (see :meth:`encode_prepared`), with ``labels``.
             evidence, evidence_mask: see :meth:`classify`.
+            soft_targets: [B, D, K] beside ``labels``: what the loss is computed with; accuracies are those of
+                ``labels``. (transformers' Trainer would ask for a second label if its name said "label".)
             return_dict: ignored; the output is always a :class:`RewardModelOutput`.
         """
         if features is None and prepared is not None:
@@ -359,7 +331,7 @@ class FinancialRewardModel(PreTrainedModel):
         if labels is None:
             return RewardModelOutput(logits=logits, predicted_labels=predicted)
         weights = self.config.class_weights
-        loss = reward_loss(logits, labels, None if weights is None else torch.tensor(weights))
+        loss = reward_loss(logits, labels, None if weights is None else torch.tensor(weights), soft_targets)
         known = labels != IGNORED
         right = predicted == labels  # no level is -100
         return RewardModelOutput(

@@ -43,6 +43,7 @@ class FinancialRewardConfig(PretrainedConfig):
     window_overlap: int = 64
     max_length: int = 2048
     include_prompt: bool = False
+    skip_padding: bool = False
     prefix_ids: list | None = None
     suffix_ids: list | None = None
     evidence_size: int = 0
@@ -100,6 +101,7 @@ def check_config(config: FinancialRewardConfig) -> None:
         "evidence_size": _is_count(config.evidence_size),
         "use_multi_head": isinstance(config.use_multi_head, bool),
         "include_prompt": isinstance(config.include_prompt, bool),
+        "skip_padding": isinstance(config.skip_padding, bool),
         "frozen_backbone": isinstance(config.frozen_backbone, bool),
     }
     # These depend on the shape, which has to be sound first.

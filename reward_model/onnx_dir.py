@@ -50,6 +50,7 @@ class OnnxConfig(BaseModel):
     suffix_ids: list[int] = []
     pad_id: int = Count
     include_prompt: bool = False
+    skip_padding: bool = False
     evidence_size: int = Count
     evidence_version: str | None = None
     statistics: list[str] = Field(min_length=2)

@@ -252,6 +252,7 @@ def _config(loaded: LoadedModel, names: Sequence[str], quantize: Quantize) -> On
         suffix_ids=config.suffix_ids,
         pad_id=pad_id if isinstance(pad_id, int) and pad_id >= 0 else 0,
         include_prompt=config.include_prompt,
+        skip_padding=config.skip_padding,
         evidence_size=config.evidence_size,
         evidence_version=config.evidence_version,
         statistics=list(names),

@@ -126,6 +126,7 @@ class OnnxScorer(BaseScorer):
         self.training = read_json(folder / "training.json")
         self.max_length = self.config.max_length
         self.reads_prompts = self.config.include_prompt
+        self.skips_padding = self.config.skip_padding
         self.batch_tokens = batch_tokens
         self.tokenizer = PlainTokenizer(folder / TOKENIZER)
         self._model = _session(folder / MODEL, threads or default_threads(), providers)

@@ -216,6 +216,11 @@ class FigureLevels(_Strict):
     most: Level
     """More than half of the figures that can be checked are wrong."""
 
+    @property
+    def wrong_from(self) -> int:
+        """The number of wrong figures that leads to the last of the levels in ``wrong``."""
+        return max(self.wrong)
+
     def level(self, wrong: int, slips: int, checked: int) -> int | None:
         """The level with ``wrong`` of ``checked`` figures and ``slips`` wrong units; None without errors."""
         if 2 * wrong > checked:

@@ -14,6 +14,7 @@ from reward_model.errors import InputError
 from reward_model.jsonl import shown
 from reward_model.rubric import Rubric
 from reward_model.schema import SIDES, FactSheet, Located, PairRecord, ReportRecord
+from reward_model.votes import Shares, vote_shares
 
 IGNORED = -100
 """The label of a dimension that has none; the loss and every metric pass it over."""
@@ -33,6 +34,10 @@ class GradedText:
         side: "chosen", "rejected", or None.
         group: texts of one group must stay on one side of any split.
         slices: what the text is counted under: industry, degradation, severity, writer.
+        facts: the statements behind it.
+        votes: how the judges' votes spread over the levels, [D, K] with an empty row where a dimension has
+            none; None where none is known. Whoever gives a text other labels must give it other votes.
+        made_from: the id of the text that it was made from by known edits; None for a text that was graded.
     """
 
     id: str
@@ -44,6 +49,8 @@ class GradedText:
     side: str | None = None
     slices: dict[str, str] = field(default_factory=dict)
     facts: FactSheet | None = None
+    votes: Shares | None = None
+    made_from: str | None = None
 
 
 def file_hash(path: str | Path) -> str:
@@ -73,6 +80,21 @@ def _levels(scores: dict[str, int | None], rubric: Rubric) -> tuple[int, ...]:
     return tuple(IGNORED if (level := scores.get(name)) is None else level for name in rubric.names)
 
 
+def soft_levels(text: GradedText, num_classes: int) -> list[list[float]]:
+    """What to learn of a text, [D, K]: the spread of its votes, or all on its label where there are none.
+
+    A dimension without a label stays without: zeros.
+    """
+    rows = []
+    for dimension, label in enumerate(text.labels):
+        shares = text.votes[dimension] if text.votes is not None else ()
+        if label == IGNORED or not shares:
+            rows.append([float(level == label) for level in range(num_classes)])
+        else:
+            rows.append(list(shares))
+    return rows
+
+
 def _texts_of(located: Located, rubric: Rubric) -> Iterator[GradedText]:
     record = located.record
     metadata = record.metadata
@@ -97,6 +119,7 @@ def _texts_of(located: Located, rubric: Rubric) -> Iterator[GradedText]:
                 side=side,
                 slices=known,
                 facts=metadata.fact_sheet,
+                votes=vote_shares(record, side, rubric),
             )
         return
     assert isinstance(record, ReportRecord)

@@ -99,8 +99,6 @@ def train(
     rubric = load_rubric(settings.rubric)
     check_rubric(settings, rubric)
     check_class_weights(settings)
-    if settings.evidence and not settings.freeze_backbone:
-        raise InputError("evidence: is for heads on a frozen backbone; set freeze_backbone, or leave it out")
     # Cheap checks first: a base model that can't be had is said before anything heavy is loaded.
     from reward_model.backbone import resolve_base
 

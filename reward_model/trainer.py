@@ -5,20 +5,21 @@ from __future__ import annotations
 import json
 import math
 import pickle
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
+from torch.utils.data import SequentialSampler
 from transformers import PrinterCallback, Trainer, TrainerCallback, TrainingArguments
 
 from reward_model.config import TrainConfig
 from reward_model.errors import InputError
-from reward_model.model import FinancialRewardModel, label_weights, reward_loss
+from reward_model.loss import label_weight, reward_loss
+from reward_model.model import FinancialRewardModel
 from reward_model.precision import wants_bf16
-from reward_model.samples import IGNORED
 from reward_model.stats.calibration import apply_temperatures
 from reward_model.stats.metrics import figures
 
@@ -65,6 +66,11 @@ class _EpochCallback(TrainerCallback):
     def __init__(self, trainer: MultiDimRewardTrainer) -> None:
         self.trainer = trainer
 
+    def on_epoch_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        # Resumed within an epoch it begins a second time, at a fraction.
+        if begin := getattr(self.trainer.train_dataset, "begin_epoch", None):
+            begin(int(state.epoch or 0))
+
     def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         if self.trainer.progress:
             self.trainer.progress(state.global_step, state.max_steps)
@@ -97,7 +103,8 @@ class MultiDimRewardTrainer(Trainer):
         model: the model.
         config: settings of the run.
         names: the dimensions.
-        train_dataset, eval_dataset, data_collator, processing_class: as ``transformers.Trainer``.
+        train_dataset, eval_dataset, data_collator, processing_class: as ``transformers.Trainer``; a
+            ``train_dataset`` that has ``begin_epoch(epoch)`` is told each epoch, from 0.
         output_dir: for the trainer's own files; with ``checkpoints`` a checkpoint an epoch, the newest two.
         best_path: where the best state dict goes (``torch.load(weights_only=True)`` reads it).
         notify: is called with a line an epoch.
@@ -174,6 +181,10 @@ class MultiDimRewardTrainer(Trainer):
         self.remove_callback(PrinterCallback)
         self.add_callback(_EpochCallback(self))
 
+    def _get_eval_sampler(self, eval_dataset: Any) -> Any:
+        # Predictions must come in the order of the items; group_by_length would group these too.
+        return SequentialSampler(eval_dataset) if self.args.world_size <= 1 else None
+
     # -- figures -------------------------------------------------------------------------------------------
 
     def _figures(self, logits: Tensor, labels: Tensor, epoch: int) -> dict[str, float]:
@@ -195,8 +206,11 @@ class MultiDimRewardTrainer(Trainer):
     def get_batch_samples(self, epoch_iterator: Any, num_batches: int, device: Any) -> tuple[Any, Any]:
         """The next ``num_batches`` batches, and the weight of all their labels together."""
         samples, _ = super().get_batch_samples(epoch_iterator, num_batches, device)
-        total = sum(label_weight(batch["labels"].cpu(), self._weights) for batch in samples)
+        total = sum(self._label_weight(batch).cpu() for batch in samples)
         return samples, torch.as_tensor(total).clamp(min=torch.finfo(torch.float32).tiny)
+
+    def _label_weight(self, batch: Mapping[str, Any]) -> Tensor:
+        return label_weight(batch["labels"], self._weights, batch.get("soft_targets"))
 
     def compute_loss(
         self, model: Any, inputs: Any, return_outputs: bool = False, num_items_in_batch: Any = None
@@ -213,7 +227,7 @@ class MultiDimRewardTrainer(Trainer):
         self._seen.append((outputs.logits.detach().float().cpu(), labels.cpu()))
         loss = outputs.loss
         if num_items_in_batch is not None:
-            loss = loss * (label_weight(labels, self._weights) / num_items_in_batch.to(loss.device))
+            loss = loss * (self._label_weight(inputs) / num_items_in_batch.to(loss.device))
         return (loss, outputs) if return_outputs else loss
 
     def create_optimizer(self, model: Any | None = None) -> Any:
@@ -333,13 +347,6 @@ class MultiDimRewardTrainer(Trainer):
     def predict_logits(self, dataset: Any) -> np.ndarray:
         """Logits [N, D, K] of every item of ``dataset``."""
         return np.asarray(self.predict(dataset).predictions)
-
-
-def label_weight(labels: Tensor, weights: Tensor | None) -> Tensor:
-    """What the labels [B, D] count together in the loss: their number, or the sum of their class weights."""
-    if weights is None:
-        return (labels != IGNORED).sum().float()
-    return label_weights(labels, weights).sum()
 
 
 def newest_checkpoint(folder: Path) -> Path | None:

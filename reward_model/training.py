@@ -7,7 +7,7 @@ import platform
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
@@ -18,35 +18,22 @@ import torch
 from safetensors import SafetensorError
 
 from reward_model import checkpoints
-from reward_model.assembly import (
-    label_tensor,
-    model_config,
-    require_known_ids,
-    set_dropout,
-    tell_cut,
-)
-from reward_model.backbone import BaseReference, load_backbone, load_base_config, load_tokenizer
+from reward_model.assembly import label_tensor, soft_label_tensor
+from reward_model.augmentation import augmented
+from reward_model.backbone import BaseReference
 from reward_model.config import BEST_MODEL, TrainConfig
-from reward_model.dataset_multidim import MultiDimRewardDataset, RewardCollator
 from reward_model.errors import InputError
-from reward_model.frozen import FrozenFeatures, rows_of, stack_regimes
+from reward_model.frozen import FrozenFeatures, repeat_soft, rows_of, stack_regimes, were_graded
+from reward_model.full import FullTraining
 from reward_model.heads import classify_inputs
 from reward_model.jsonl import one_line
 from reward_model.model import FinancialRewardModel
 from reward_model.model_card import model_card
 from reward_model.modeldir import Calibration, LoadedModel, save_model
-from reward_model.precision import wants_bf16
 from reward_model.rubric import Rubric
 from reward_model.samples import GradedText, text_key
 from reward_model.stats.calibration import fit_temperatures
 from reward_model.trainer import MultiDimRewardTrainer, Notify, Progress, save_state
-from reward_model.upper import (
-    ActivationDataset,
-    activations,
-    collate_activations,
-    first_trained,
-    use_upper_part,
-)
 
 FITTED_ON = "fitted on the validation texts, which also chose the best epoch"
 
@@ -100,6 +87,9 @@ class Run:
     ) -> None:
         self.settings, self.rubric, self.reference = settings, rubric, reference
         self.train_texts, self.eval_texts = train_texts, eval_texts
+        self.made_texts = augmented(
+            train_texts, rubric, settings.augment, share=settings.augment_share, seed=settings.seed
+        )
         self.resume = resume
         self.source, self.tell, self.progress = source, tell, progress
         self.output = Path(settings.output_dir)
@@ -118,8 +108,9 @@ class Run:
 
     def _execute(self) -> TrainOutcome:
         started = time.monotonic()
+        made = f"（另由已知改动生成 {len(self.made_texts)} 篇）" if self.made_texts else ""
         self.tell(
-            f"训练 {len(self.train_texts)} 篇，验证 {len(self.eval_texts)} 篇；"
+            f"训练 {len(self.train_texts)} 篇{made}，验证 {len(self.eval_texts)} 篇；"
             f"基础模型 {self.reference.name}（{self.reference.kind}）；随机种子 {self.settings.seed}"
         )
         _require_writable(self.output)
@@ -170,13 +161,16 @@ class Run:
     def _frozen(self) -> tuple[LoadedModel, MultiDimRewardTrainer, np.ndarray, str]:
         frozen = FrozenFeatures(self.settings, self.rubric, self.reference, self.tell, self.progress)
         self.tell("计算特征（按内容缓存） ...")
-        everything = frozen.inputs([*self.train_texts, *self.eval_texts])
-        n = len(self.train_texts)
+        learned = [*self.train_texts, *self.made_texts]
+        everything = frozen.inputs([*learned, *self.eval_texts])
+        n = len(learned)
         inputs, rest = rows_of(everything, range(n)), rows_of(everything, range(n, n + len(self.eval_texts)))
-        labels = label_tensor(self.train_texts)
+        labels = label_tensor(learned)
         known = label_tensor(self.eval_texts) if self.eval_texts else None
         validation = stack_regimes(rest, known) if known is not None else None
-        trainer = frozen.fit(*stack_regimes(inputs, labels), validation, quiet=False)
+        soft = soft_label_tensor(learned, self.settings)
+        targets = repeat_soft(soft, len(inputs))
+        trainer = frozen.fit(*stack_regimes(inputs, labels), validation, soft=targets, quiet=False)
         if known is not None:
             # The same heads: those of other folds would have trained for more epochs than the best one.
             how = FITTED_ON
@@ -186,104 +180,40 @@ class Run:
             }
         else:
             self.tell("校准置信度（交叉拟合） ...")
-            temperatures, how = frozen.calibrate(inputs, labels, [text.group for text in self.train_texts])
+            groups = [text.group for text in learned]
+            temperatures, how = frozen.calibrate(inputs, labels, groups, soft, were_graded(learned))
         model = frozen.model.cpu()
         model.load_state_dict(trainer.model.cpu().head_state(), strict=False)
         model.eval()
         save_state(model.state_dict(), self.output / BEST_MODEL)
-        loaded = LoadedModel(
-            model,
-            frozen.tokenizer,
-            self.rubric,
-            torch.tensor(temperatures["off"]),
-            backbone_hash=frozen.backbone_hash,
-            regimes={regime: found for regime, found in temperatures.items() if regime != "off"},
-        )
+        loaded = self._loaded(model, frozen.tokenizer, temperatures, frozen.backbone_hash)
         return loaded, trainer, temperatures["off"], how
 
     def _full(
         self, folder: Path, checkpoint: Path | None
     ) -> tuple[LoadedModel, MultiDimRewardTrainer, np.ndarray, str]:
-        from transformers import set_seed
+        full = FullTraining(self.settings, self.rubric, self.reference, self.tell, self.progress)
+        trainer, temperatures = full.fit(
+            [*self.train_texts, *self.made_texts], self.eval_texts, folder, checkpoint
+        )
+        save_state(full.model.state_dict(), self.output / BEST_MODEL)
+        loaded = self._loaded(full.model.cpu(), full.tokenizer, temperatures)
+        return loaded, trainer, temperatures["off"], FITTED_ON
 
-        settings = self.settings
-        base_config = load_base_config(self.reference)
-        tokenizer = load_tokenizer(self.reference)
-        set_dropout(
-            base_config, attention_dropout=settings.attention_dropout, hidden_dropout=settings.hidden_dropout
-        )
-        set_seed(settings.seed)
-        model = FinancialRewardModel(
-            model_config(settings, self.rubric, base_config, self.reference, tokenizer),
-            backbone=load_backbone(self.reference, base_config),
-        )
-        train_set, eval_set = (
-            MultiDimRewardDataset(
-                texts,
-                tokenizer,
-                settings.max_length,
-                rubric=self.rubric,
-                include_prompt=settings.include_prompt,
-            )
-            for texts in (self.train_texts, self.eval_texts)
-        )
-        require_known_ids([*train_set.input_ids, *eval_set.input_ids], model.backbone, self.reference)
-        tell_cut([*train_set.coverage, *eval_set.coverage], settings.max_length, self.tell)
-        train_items: Any = train_set
-        eval_items: Any = eval_set
-        collator: Any = RewardCollator(tokenizer.pad_token_id)
-        if settings.trainable_layers is not None:
-            train_items, eval_items = self._prepared(model, train_set, eval_set, tokenizer.pad_token_id)
-            collator = collate_activations
-        trainer = MultiDimRewardTrainer(
-            model,
-            settings,
-            self.rubric.names,
-            train_dataset=train_items,
-            eval_dataset=eval_items,
-            data_collator=collator,
-            processing_class=tokenizer,
-            output_dir=folder,
-            best_path=folder / BEST_MODEL,
-            notify=self.tell,
-            progress=self.progress,
-            checkpoints=True,
-        )
-        with checkpoints.stop_on_sigterm(trainer):
-            trainer.train_best(checkpoint)
-        temperatures = fit_temperatures(
-            trainer.predict_logits(eval_items), label_tensor(self.eval_texts).numpy()
-        )
-        save_state(model.state_dict(), self.output / BEST_MODEL)
-        loaded = LoadedModel(model.cpu(), tokenizer, self.rubric, torch.tensor(temperatures))
-        return loaded, trainer, temperatures, FITTED_ON
-
-    def _prepared(
+    def _loaded(
         self,
         model: FinancialRewardModel,
-        train_set: MultiDimRewardDataset,
-        eval_set: MultiDimRewardDataset,
-        pad_id: int,
-    ) -> tuple[ActivationDataset, ActivationDataset]:
-        assert self.settings.trainable_layers is not None
-        first = first_trained(model.backbone, self.settings.trainable_layers)
-        use_upper_part(model, first)
-        self.tell(f"冻结前 {first} 层，其激活只计算一次 ...")
-        sequences = [*train_set.input_ids, *eval_set.input_ids]
-        if torch.cuda.is_available():
-            model.to("cuda")
-        kept = activations(
+        tokenizer: Any,
+        temperatures: Mapping[str, np.ndarray],
+        backbone_hash: str | None = None,
+    ) -> LoadedModel:
+        return LoadedModel(
             model,
-            sequences,
-            first,
-            pad_id=pad_id,
-            bf16=wants_bf16(self.settings.precision),
-            progress=self.progress,
-        )
-        n = len(train_set)
-        return (
-            ActivationDataset(kept[:n], label_tensor(self.train_texts)),
-            ActivationDataset(kept[n:], label_tensor(self.eval_texts)),
+            tokenizer,
+            self.rubric,
+            torch.tensor(temperatures["off"]),
+            backbone_hash=backbone_hash,
+            regimes={regime: found for regime, found in temperatures.items() if regime != "off"},
         )
 
     def _facts(
@@ -293,6 +223,7 @@ class Run:
         return {
             **self.source,
             "n_train": len(self.train_texts),
+            "n_made": len(self.made_texts),
             "n_validation": len(self.eval_texts),
             "train_slices": _slice_counts(self.train_texts),
             "settings": self.settings.model_dump(mode="json"),

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from reward_model.dataset_multidim import pad_batch
+from reward_model.dataset_multidim import pad_batch, stack_beside
 from reward_model.errors import InputError
 from reward_model.model import FinancialRewardModel
 
@@ -148,20 +148,29 @@ def activations(
 
 
 class ActivationDataset:
-    """Items ``{"prepared": activations of a text, "labels": [D]}``."""
+    """Items ``{"prepared": activations of a text, "labels": [D]}``, and "soft_targets" [D, K] if given."""
 
-    def __init__(self, prepared: Sequence[dict[str, Tensor]], labels: Tensor) -> None:
-        self.prepared, self.labels = prepared, labels
+    def __init__(
+        self, prepared: Sequence[dict[str, Tensor]], labels: Tensor, soft_targets: Tensor | None = None
+    ) -> None:
+        self.prepared, self.labels, self.soft_targets = prepared, labels, soft_targets
 
     def __len__(self) -> int:
         return len(self.prepared)
 
     def __getitem__(self, index: int) -> dict[str, Any]:
-        return {"prepared": self.prepared[index], "labels": self.labels[index]}
+        item: dict[str, Any] = {"prepared": self.prepared[index], "labels": self.labels[index]}
+        if self.soft_targets is not None:
+            item["soft_targets"] = self.soft_targets[index]
+        return item
 
 
 def collate_activations(items: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """Items to a batch: labels [B, D], and ``prepared`` with hidden [W, L, H], masks [W, L], document [W]."""
+    """Items to a batch.
+
+    labels [B, D], ``prepared`` with hidden [W, L, H], masks [W, L] and document [W], and what
+    :func:`reward_model.dataset_multidim.stack_beside` finds.
+    """
     parts = [item["prepared"] for item in items]
     width = max(part["hidden"].shape[1] for part in parts)
 
@@ -180,4 +189,5 @@ def collate_activations(items: Sequence[dict[str, Any]]) -> dict[str, Any]:
     return {
         "labels": torch.stack([item["labels"] for item in items]),
         "prepared": {**prepared, "document": document},
+        **stack_beside(items),
     }

@@ -75,6 +75,7 @@ def predictions(
 
     with monkeypatch.context() as patch:
         patch.setattr(Evaluation, "result", recorded)
+        patch.setattr(Evaluation, "regimes", lambda *_: {})  # would read the figures that are not there
         compare(texts, RUBRIC, settings)
     return found
 
@@ -160,9 +161,14 @@ def test_the_shared_framework_of_two_writers_teaches_neither_about_the_other(
     # One company's figures, written up by w0 and by w1: its texts belong to one group.
     shared = [replace(text, group="one") if text.pair in {"1@1", "2@2"} else text for text in texts]
     seen = []
+    made: list[int] = []
 
     def fold(model: Any, inputs: Inputs, rest: Sequence[GradedText], held: Inputs) -> dict[str, np.ndarray]:
-        seen.append(({text.group for text in rest}, len(rest)))
+        graded = [text for text in rest if text.made_from is None]
+        seen.append(({text.group for text in graded}, len(graded)))
+        # What is made of a text goes where the text goes.
+        assert {text.made_from for text in rest} <= {None, *(text.id for text in graded)}
+        made.append(len(rest) - len(graded))
         return even(held)
 
     monkeypatch.setattr(frozen, "fold_probabilities", fold)
@@ -173,6 +179,7 @@ def test_the_shared_framework_of_two_writers_teaches_neither_about_the_other(
         (False, n_rest - 2),
         (True, n_rest),
     ]
+    assert sum(made) > 0
 
 
 def test_texts_without_a_writer_are_left_out_and_said_to_be(

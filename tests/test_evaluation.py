@@ -163,6 +163,42 @@ def test_the_same_seed_gives_the_same_result(texts: list[GradedText]) -> None:
     assert figures(3) != figures(4)
 
 
+def test_regimes_hold_each_regimes_figures_beside_the_best_baselines(
+    texts: list[GradedText], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    facts, off = (
+        System(name, {"zh": "模"}, noisy(texts, draw)) for draw, name in enumerate(("facts", "off"))
+    )
+    # A baseline that knows depth, one that knows the rest: the best one differs by dimension.
+    halves = [noisy(texts, 5), noisy(texts, 6)]
+    halves[0][:, 0], halves[1][:, 1:] = one_hot(labels_of(texts))[:, 0], one_hot(labels_of(texts))[:, 1:]
+    others = [System(name, {"zh": name}, values) for name, values in zip("ab", halves, strict=True)]
+    evaluation = Evaluation(texts, RUBRIC, n_resamples=50)
+    main = evaluation.result(facts, others)
+    before, measured = copy.deepcopy(main), []
+    figures = Evaluation.figures
+    monkeypatch.setattr(
+        Evaluation, "figures", lambda self, values: measured.append(values) or figures(self, values)
+    )
+
+    regimes = evaluation.regimes([facts, off], others, main)
+
+    assert len(measured) == 1, "the main regime's figures are those of the result"
+    assert measured[0] is off.probabilities
+    assert main == before
+    assert list(regimes) == ["facts", "off"]
+    own = {"facts": figures(evaluation, facts.probabilities), "off": figures(evaluation, off.probabilities)}
+    for regime, found in regimes.items():
+        gaps = {name: row.pop("minus_best_baseline") for name, row in found["per_dim"].items()}
+        assert found == {key: own[regime][key] for key in found}
+        assert [gap["baseline"] for gap in gaps.values()] == ["a", "b", "b"]
+        for name, gap in gaps.items():
+            assert gap["difference"] == pytest.approx(found["per_dim"][name]["qwk"] - 1)
+            assert gap["low"] < gap["difference"] < gap["high"] < 0
+    alone = evaluation.regimes([facts, off], [], evaluation.result(facts, []))
+    assert alone["off"]["per_dim"] == own["off"]["per_dim"]
+
+
 def test_slices_count_each_text_once_in_the_rubrics_order(
     result: dict[str, Any], texts: list[GradedText]
 ) -> None:

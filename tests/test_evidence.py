@@ -20,6 +20,7 @@ from reward_model.calc.check import check_text
 from reward_model.calc.evidence import FEATURES, WORST, evidence_vector, relative_error
 from reward_model.errors import InputError
 from reward_model.evidence import (
+    EVIDENCE_FEATURES,
     EVIDENCE_SIZE,
     EVIDENCE_VERSION,
     REGIMES,
@@ -52,7 +53,7 @@ def graded(text: str, facts: FactSheet | None = None, prompt: str | None = None,
 
 
 def test_the_vector_has_a_name_for_each_value_and_grows_with_the_errors() -> None:
-    assert EVIDENCE_SIZE == len(FEATURES) == len(set(FEATURES))
+    assert EVIDENCE_SIZE == len(EVIDENCE_FEATURES) == len(set(EVIDENCE_FEATURES))
     right, wrong = (
         dict(zip(FEATURES, evidence_vector(check_text(t, FACTS)), strict=True)) for t in (RIGHT, WRONG)
     )
@@ -76,7 +77,9 @@ def test_an_error_that_nothing_is_known_of_counts_as_large() -> None:
 def test_rows_of_each_regime_are_checked_anew() -> None:
     rows = evidence_rows([graded(WRONG, FACTS), graded(WRONG), graded(WRONG, prompt=TABLE)])
     assert list(rows) == list(REGIMES)
-    assert rows["off"].any() == np.False_
+    n = len(FEATURES)
+    assert rows["off"][:, :n].any() == np.False_
+    assert (rows["off"][:, n:] == rows["facts"][:, n:]).all(), "order is known whether figures are or not"
     assert rows["facts"][0, 0] == 1
     assert rows["text"][0, 0] == 0, "without facts nothing here contradicts itself"
     assert (rows["facts"][1] == rows["text"][1]).all(), "there are no facts to have"
@@ -176,7 +179,7 @@ def test_a_model_without_the_regimes_calibration_is_refused(bases: dict[str, Pat
             load_model(folder)
 
 
-def test_evidence_needs_a_frozen_backbone(tmp_path: Path) -> None:
-    settings = settings_from({"output_dir": str(tmp_path), "evidence": True}, {})
-    with pytest.raises(InputError, match="evidence: is for heads on a frozen backbone"):
-        train(settings, train_texts=[graded(RIGHT, n=n) for n in range(4)])
+def test_a_figure_said_twice_counts_once() -> None:
+    once, twice, both = (evidence_vector(check_text(t, FACTS)) for t in (WRONG, WRONG + WRONG, WRONG + RIGHT))
+    assert twice == once
+    assert both != once

@@ -62,7 +62,10 @@ def test_default_model_scores_the_shipped_examples_as_their_readme_says() -> Non
         [read_report(path) for path in sorted(EXAMPLES.glob("report_*"))]
     )
     assert good.scores["depth"] == 4
-    assert good.overall > wrong.overall > shallow.overall
+    assert good.overall > max(wrong.overall, shallow.overall)
+    assert wrong.scores["accuracy"] <= 2 < wrong.scores["depth"], (
+        "it contradicts itself without statements too"
+    )
     assert shallow.scores["depth"] <= 1
     assert 1 <= shallow.scores["professionalism"] <= 3
 
@@ -95,10 +98,19 @@ def test_default_model_gives_a_text_the_same_score_alone_in_any_batch_and_order(
 
 
 def test_default_model_reads_the_beginning_of_a_very_long_report_and_says_so() -> None:
-    text = REPORT * math.ceil(200_000 / len(REPORT))
+    # No sentence twice: repetition is not read at all.
+    count = math.ceil(200_000 / len(REPORT))
+    text = "\n".join(REPORT.replace("。", f"（第{n}期）。") for n in range(count))
     score = default_scorer().score(text)
     assert 0 < score.coverage < 0.05
-    assert "上限为 2048 个词元" in score.warnings[1]
+    assert "上限为 2048 个词元" in " ".join(score.warnings)
+
+
+def test_default_model_reads_nothing_twice_and_says_so() -> None:
+    once, twice = default_scorer().score_batch([REPORT, f"{REPORT}\n{REPORT}"], check=False)
+    assert twice.expected["depth"] == pytest.approx(once.expected["depth"], abs=0.3)
+    assert "未读" in " ".join(twice.warnings)
+    assert "未读" not in " ".join(once.warnings)
 
 
 def test_default_model_rewards_completions_as_trl_calls_it() -> None:

@@ -28,7 +28,8 @@ from transformers import AutoModel, Trainer, TrainingArguments
 from reward_model.backbone import load_tokenizer
 from reward_model.errors import InputError
 from reward_model.features import backbone_sha256, cache_key, compute_features
-from reward_model.model import FinancialRewardConfig, FinancialRewardModel, reward_loss
+from reward_model.loss import reward_loss
+from reward_model.model import FinancialRewardConfig, FinancialRewardModel
 from reward_model.windows import split_windows
 
 pytest_plugins = ["fixtures_models"]

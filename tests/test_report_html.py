@@ -140,6 +140,39 @@ def full_result(text: str = "毛利率由33.02%回升至36.22%。") -> dict[str,
     }
 
 
+def with_regimes(text: str = "TF-IDF") -> dict[str, Any]:
+    """An evaluation in three regimes: the lead over the baseline is clear, unclear and negative in turn."""
+    gaps = {"facts": (0.412, 0.31, 0.52), "text": (0.023, -0.081, 0.094), "off": (-0.27, -0.35, -0.19)}
+    regimes = {}
+    for index, (regime, (difference, low, high)) in enumerate(gaps.items()):
+        row = metrics(0.91 - index / 5) | {"ece": 0.061 + index / 100, "ece_noise_floor": 0.047 + index / 100}
+        row["minus_best_baseline"] = {"baseline": "tfidf", "difference": difference, "low": low, "high": high}
+        regimes[regime] = {
+            "overall_accuracy": 0.713 - index / 10,
+            "exact_match": 0.434 - index / 10,
+            "per_dim": dict.fromkeys(DIMS, row),
+            "pairs": {
+                "n": 225,
+                "ranking_accuracy": 0.982 - index / 10,
+                "intervals": {"ranking_accuracy": {"low": 0.951 - index / 10, "high": 0.993 - index / 10}},
+            },
+            "intervals": {"overall_accuracy": {"low": 0.687, "high": 0.731}},
+        }
+    result = full_result() | {"regimes": regimes, "evidence": "text"}
+    result["baselines"]["tfidf"]["title"] = {"zh": text, "en": text}
+    return result
+
+
+def regimes_section(html: str) -> str:
+    return html.partition('<section id="regimes">')[2].partition("</section>")[0]
+
+
+def table_rows(section: str) -> list[str]:
+    """The rows of the tables in it, without their tags."""
+    rows = re.findall(r"<tr[^>]*>(.*?)</tr>", section, flags=re.S)
+    return [" ".join(re.sub("<[^>]*>", " ", row).split()) for row in rows]
+
+
 def bare_result() -> dict[str, Any]:
     """The contract's keys only, all null or empty."""
     keys = ("accuracy", "macro_f1", "qwk", "mae", "within_1", "ece", "ece_noise_floor", "confusion")
@@ -242,6 +275,89 @@ def test_what_a_result_lacks_is_left_out_and_nulls_are_dashes() -> None:
     assert_inert(smallest)
     for key in ("baselines", "slices", "worst", "warnings", "dims"):
         assert_inert(evaluation_page(full_result() | {key: None}, lang="en", meta={}))
+
+
+@pytest.mark.parametrize(
+    ("lang", "names", "verdicts", "floor"),
+    [
+        ("zh", ("有报表", "仅正文", "不核对"), ("高于 0", "含 0", "低于 0"), "噪声底"),
+        ("en", ("with facts", "text only", "checker off"), ("above 0", "holds 0", "below 0"), "noise floor"),
+    ],
+)
+def test_regimes_stand_side_by_side_with_their_intervals(
+    lang: str, names: tuple[str, ...], verdicts: tuple[str, ...], floor: str
+) -> None:
+    html = evaluation_page(with_regimes(), lang=lang, meta={})
+    assert_inert(html)
+    assert 'href="#regimes"' in html
+    section, words = regimes_section(html), strings(lang)
+    assert section.count("<svg") == len(DIMS)
+    overall, by_dimension = (table_rows(part) for part in section.split("<table>")[1:])
+    notes = [words[f"card.evidence.{regime}"] for regime in ("facts", "text", "off")]
+    assert overall[1:] == [
+        f"{names[0]} {notes[0]} 71.3% [68.7%, 73.1%] 43.4% 98.2% [95.1%, 99.3%]",
+        f"{names[1]} {notes[1]} 61.3% [68.7%, 73.1%] 33.4% 88.2% [85.1%, 89.3%]",
+        f"{names[2]} {notes[2]} 51.3% [68.7%, 73.1%] 23.4% 78.2% [75.1%, 79.3%]",
+    ]
+    assert "TF-IDF" in by_dimension[1]
+    assert "0.50" in by_dimension[1], "the baseline's own QWK"
+    assert len(by_dimension) == 1 + len(DIMS) * (1 + 3)
+    assert by_dimension[-3:] == [
+        f"{names[0]} 0.91 [0.87, 0.94] {verdicts[0]} +0.41 [0.31, 0.52] 71.0% 0.31 0.061 {floor} 0.047",
+        f"{names[1]} 0.71 [0.67, 0.74] {verdicts[1]} +0.02 [−0.08, 0.09] 71.0% 0.31 0.071 {floor} 0.057",
+        f"{names[2]} 0.51 [0.47, 0.54] {verdicts[2]} −0.27 [−0.35, −0.19] 71.0% 0.31 0.081 {floor} 0.067",
+    ]
+    assert re.findall(r'class="verdict best">([^<]*)<', section) == [verdicts[0]] * len(DIMS)
+
+
+@pytest.mark.parametrize("lang", LANGUAGES)
+def test_the_page_says_which_regime_it_is_about(lang: str) -> None:
+    words = strings(lang)
+    html = evaluation_page(with_regimes(), lang=lang, meta={})
+    described = words["regime.described"].format(label=words["regime.text"], note=words["card.evidence.text"])
+    assert words["regimes.top"].format(regime=described) in html
+    assert words["regimes.about"].format(regime=described) in regimes_section(html)
+    main = re.findall(r'<tr class="main">\s*<th scope="row">([^<]*)', regimes_section(html))
+    assert main == [words["regime.text"]] * (1 + len(DIMS))
+    unknown = evaluation_page(with_regimes() | {"evidence": None}, lang=lang, meta={})
+    assert words["regimes.top"].partition("{")[0] not in unknown
+    assert 'class="main"' not in regimes_section(unknown)
+
+
+@pytest.mark.parametrize("kept", [None, [], ["facts"]])
+def test_a_single_regime_is_no_comparison(kept: list[str] | None) -> None:
+    result = with_regimes()
+    found = result.pop("regimes")
+    if kept is not None:
+        result["regimes"] = {name: found[name] for name in kept}
+    html = evaluation_page(result, meta={})
+    assert '#regimes"' not in html
+    assert 'id="regimes"' not in html
+    assert strings("zh")["regimes"] not in html
+    assert strings("zh")["regimes.top"].partition("{")[0] not in html
+
+
+def test_what_a_regime_lacks_is_a_dash() -> None:
+    regimes = {"facts": {"overall_accuracy": 0.5}, "off": {"per_dim": {"depth": {"qwk": 0.004}}}}
+    gap = {"difference": 0.004, "low": None, "high": 0.1}
+    regimes["off"]["per_dim"]["depth"]["minus_best_baseline"] = gap
+    html = evaluation_page(bare_result() | {"regimes": regimes}, lang="en", meta={})
+    assert_inert(html)
+    rows = table_rows(regimes_section(html))
+    assert rows[-2:] == ["with facts — — — — —", "checker off 0.00 0.00 — — —"]
+
+
+@pytest.mark.parametrize("lang", LANGUAGES)
+def test_hostile_regimes_come_out_inert(lang: str) -> None:
+    result = with_regimes(HOSTILE)
+    result["regimes"][HOSTILE] = result["regimes"]["off"]
+    for regime in result["regimes"].values():
+        regime["per_dim"]["depth"] = metrics(0.5) | {"minus_best_baseline": {"baseline": HOSTILE}}
+    html = evaluation_page(result | {"evidence": HOSTILE}, lang=lang, meta={})
+    assert_inert(html)
+    assert "<script" not in html
+    # As a regime by that name, as the regime of the page and as a baseline, each spelt out.
+    assert regimes_section(html).count("&lt;script&gt;") > 3 + len(DIMS)
 
 
 def test_not_a_number_is_a_dash_and_best_values_are_bold() -> None:
@@ -399,7 +515,7 @@ def test_blocks_refuse_what_they_cannot_show() -> None:
 
 
 def test_the_room_imports_no_other_room() -> None:
-    for name in ("svg", "page", "evaluation_page", "text"):
+    for name in ("svg", "page", "evaluation_page", "measured", "regimes_view", "text"):
         source = Path(page.__file__).with_name(f"{name}.py").read_text(encoding="utf-8")
         for module in re.findall(r"^(?:from|import) (reward_model\S*)", source, flags=re.M):
             assert module.startswith("reward_model.report")
@@ -425,7 +541,7 @@ def _chromium(profile: Path, *arguments: str) -> str:
 
 @pytest.mark.timeout(200)
 def test_a_real_browser_shows_and_prints_the_page(tmp_path: Path) -> None:
-    result = full_result(HOSTILE)
+    result = full_result(HOSTILE) | {"regimes": with_regimes()["regimes"]}
     file, shot, paper = tmp_path / "page.html", tmp_path / "page.png", tmp_path / "page.pdf"
     file.write_text(evaluation_page(result, lang="zh", meta={"title": "评测 EVALUATION"}), encoding="utf-8")
     address = file.as_uri()

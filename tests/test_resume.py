@@ -15,10 +15,11 @@ from tiny_bert import report_rows, write_tiny_bert
 
 from reward_model.config import TrainConfig
 from reward_model.errors import InputError
-from reward_model.model import FinancialRewardModel, reward_loss
+from reward_model.loss import label_weight, reward_loss
+from reward_model.model import FinancialRewardModel
 from reward_model.samples import IGNORED, GradedText
 from reward_model.train_multidim import main, train
-from reward_model.trainer import MultiDimRewardTrainer, label_weight, newest_checkpoint
+from reward_model.trainer import MultiDimRewardTrainer, newest_checkpoint
 from reward_model.training import TrainOutcome
 
 SETTINGS = {

@@ -320,24 +320,24 @@ def test_frozen_training_leaves_the_backbone_and_computes_each_text_once(
     before = backbone_sha256(load_model_backbone(base))
     rows = report_rows(12)
     texts = texts_of(tmp_path, rows)
-    first = train(frozen(base, tmp_path / "first"), train_texts=texts)
+    first = train(frozen(base, tmp_path / "first", augment=()), train_texts=texts)
     assert sum(counts) == 12
     assert backbone_sha256(load_model(tmp_path / "first").model.backbone) == before
     assert backbone_sha256(first.loaded.model.backbone) == before
     counts.clear()
-    again = train(frozen(base, tmp_path / "again"), train_texts=texts)
+    again = train(frozen(base, tmp_path / "again", augment=()), train_texts=texts)
     assert counts == [], "the second run has every text's features"
     assert same_weights(tmp_path / "first", tmp_path / "again")
     assert [row["train"] for row in again.history] == [row["train"] for row in first.history]
     rows[3]["text"] += "增长"
-    train(frozen(base, tmp_path / "third"), train_texts=texts_of(tmp_path, rows))
+    train(frozen(base, tmp_path / "third", augment=()), train_texts=texts_of(tmp_path, rows))
     assert counts == [1], "of the texts one is new"
     counts.clear()
-    train(frozen(base, tmp_path / "other", pool_layers=(-1,)), train_texts=texts)
+    train(frozen(base, tmp_path / "other", pool_layers=(-1,), augment=()), train_texts=texts)
     assert sum(counts) == 12, "other features of the same texts"
     counts.clear()
     other_base = write_tiny_bert(tmp_path / "base", layers=2, dropout=0.0, seed=5)
-    train(frozen(other_base, tmp_path / "other"), train_texts=texts)
+    train(frozen(other_base, tmp_path / "other", augment=()), train_texts=texts)
     assert sum(counts) == 12, "other weights"
 
 

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import math
 import re
+from dataclasses import replace
 
 from reward_model.calc.result import CheckResult, Claim
 
-VERSION = "1"
+VERSION = "2"
 FEATURES: tuple[str, ...] = (
     "wrong_1",  # at least one wrong figure ...
     "wrong_2",
@@ -42,6 +43,8 @@ _NUMBER = re.compile(r"-?\d[\d,]*(?:\.\d+)?")
 
 def evidence_vector(result: CheckResult) -> list[float]:
     """The features of a check, in the order of :data:`FEATURES`."""
+    # What is said twice counts once: a text gains nothing by repeating its right figures.
+    result = replace(result, claims=tuple({_said(claim): claim for claim in result.claims}.values()))
     summary, wrong = result.summary, result.wrong
     count = len(wrong)
     major = sum(claim.severity == "major" for claim in wrong)
@@ -61,6 +64,10 @@ def evidence_vector(result: CheckResult) -> list[float]:
         float(summary.checked < FEW),
         math.log1p(summary.figures),
     ]
+
+
+def _said(claim: Claim) -> tuple[object, ...]:
+    return claim.text, claim.metric, claim.period, claim.verdict, claim.formula
 
 
 def relative_error(claim: Claim) -> float:

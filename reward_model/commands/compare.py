@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -28,6 +29,11 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument(
         "--shuffle-labels", action="store_true", help="control: shuffled training labels must give chance"
     )
+    parser.add_argument(
+        "--soft-labels",
+        action=argparse.BooleanOptionalAction,
+        help="learn from the spread of the judges' votes, not from the labels alone",
+    )
     add_outputs(parser)
     options = parser.parse_args(arguments)
     refuse_overwriting([options.data], [options.json, options.html])
@@ -44,6 +50,7 @@ def main(arguments: Sequence[str]) -> int:
         "rubric": options.rubric,
         "seed": options.seed,
         "precision": options.precision,
+        "soft_labels": options.soft_labels,
     }
     settings = settings_from(config, flags, preset="frozen")
     texts, bad_lines = read_graded(data, rubric)

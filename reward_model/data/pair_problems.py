@@ -16,6 +16,7 @@ from typing import Literal
 
 from reward_model.rubric import Rubric
 from reward_model.schema import SIDES, PairRecord, Side
+from reward_model.votes import votes
 
 ProblemSeverity = Literal["severe", "warning"]
 Finding = tuple[str, ProblemSeverity, str]
@@ -97,13 +98,6 @@ def pair_figures(line: int, record: PairRecord, rubric: Rubric) -> PairFigures:
         gap=Fraction(sum(drops.values()), len(drops)) if drops else None,
         length_ratio=len(record.rejected) / len(record.chosen),
     )
-
-
-def votes(record: PairRecord, side: Side, dimension: str, num_classes: int) -> list[int]:
-    """The usable levels that the single judgements gave; malformed or missing ones are passed over."""
-    judgements = (record.scores.judgements if record.scores else None) or {}
-    found = (judgement.get(dimension) for judgement in judgements.get(side, []))
-    return [v for v in found if isinstance(v, int) and not isinstance(v, bool) and 0 <= v < num_classes]
 
 
 class PairChecker:

@@ -14,7 +14,7 @@ from statistics import median
 
 import numpy as np
 
-from reward_model.data.pair_problems import PairChecker, PairFigures, PairProblem, pair_figures, votes
+from reward_model.data.pair_problems import PairChecker, PairFigures, PairProblem, pair_figures
 from reward_model.data.validation_report import (
     RATE_STEPS,
     Agreement,
@@ -33,6 +33,7 @@ from reward_model.data.validation_report import (
 from reward_model.rubric import Rubric
 from reward_model.schema import SIDES, Located, PairRecord
 from reward_model.stats.metrics import accuracy, kappa
+from reward_model.votes import votes
 
 
 class Validator:

@@ -9,13 +9,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from reward_model.report.measured import View, Words, entries, interval_charts, measured, metrics_of
 from reward_model.report.page import render
-from reward_model.report.svg import (
-    confusion_chart,
-    interval_chart,
-    interval_domain,
-    reliability_chart,
-)
+from reward_model.report.regimes_view import regimes_view
+from reward_model.report.svg import confusion_chart, reliability_chart
 from reward_model.report.text import NONE, figure, finite, interval, localised, strings
 
 METRICS = ("qwk", "accuracy", "within_1", "mae", "macro_f1", "ece", "ece_noise_floor")
@@ -23,16 +20,14 @@ SLICE_METRICS = ("qwk", "accuracy", "mae")
 EXPLAINED = ("qwk", "accuracy", "within_1", "mae", "macro_f1", "ece", "ranking_accuracy", "interval")
 _EXCERPT = 64
 
-Words = Mapping[str, str]
-View = dict[str, Any]
-
 
 def evaluation_page(result: Mapping[str, Any], *, lang: str = "zh", meta: Mapping[str, Any]) -> str:
     """The page of one evaluation.
 
     ``result``: the dict of ``evaluate --json``, of which only ``per_dim`` is needed. Beyond the contract it
-    may hold ``dims`` (titles), ``warnings``, ``baselines``, ``slices``, ``worst``, and in each dimension
-    ``intervals`` (``{metric: {"low", "high"}}``) and ``reliability`` (bins, see ``svg.reliability_chart``).
+    may hold ``dims`` (titles), ``warnings``, ``baselines``, ``regimes`` (shown if there are several, see
+    ``regimes_view``), ``slices``, ``worst``, and in each dimension ``intervals`` (``{metric: {"low",
+    "high"}}``) and ``reliability`` (bins, see ``svg.reliability_chart``).
     Titles are texts or ``{"zh", "en"}``. ``meta``: ``title`` becomes the heading; ``model``, ``data``,
     ``generated``, ``version``, ``seed``, ``evidence``, ``split``, ``command`` get a translated name, other
     keys are shown as they are; nulls are left out; an ``evidence`` of facts, text or off is put in words.
@@ -57,9 +52,10 @@ def evaluation_page(result: Mapping[str, Any], *, lang: str = "zh", meta: Mappin
         baselines_lead=_baselines_lead(systems, words),
         systems=systems,
         titles=titles,
-        charts=_interval_charts(systems, titles, words),
+        charts=interval_charts(systems, titles, words["baselines.chart"]) if _comparable(systems) else [],
+        regimes=regimes_view(result, titles, lang, words),
         dimensions=[_dimension(dim, titles[dim], result["per_dim"][dim], words) for dim in titles],
-        slices=[_slice(name, values, titles, words) for name, values in _items(result.get("slices"))],
+        slices=[_slice(name, values, titles, words) for name, values in entries(result.get("slices"))],
         worst=[_worst(entry, titles, words) for entry in result.get("worst") or []],
         explained=[
             (words["interval.head" if key == "interval" else key], words[f"how.{key}"]) for key in EXPLAINED
@@ -68,26 +64,18 @@ def evaluation_page(result: Mapping[str, Any], *, lang: str = "zh", meta: Mappin
     )
 
 
-def _items(value: Any) -> list[tuple[str, Any]]:
-    return [(str(key), entry) for key, entry in (value or {}).items() if entry]
-
-
 def _titles(result: Mapping[str, Any], lang: str) -> dict[str, str]:
     names = result.get("dims") or {}
     return {dim: localised(names.get(dim) or dim, lang) for dim in result["per_dim"]}
-
-
-def _metrics(holder: Mapping[str, Any] | None, dim: str) -> Mapping[str, Any]:
-    return ((holder or {}).get("per_dim") or {}).get(dim) or {}
 
 
 def _sentence(result: Mapping[str, Any], titles: Mapping[str, str], words: Words) -> str:
     """The main figures in one sentence; clauses whose figures are null are left out."""
     clauses = []
     rated = [
-        words["summary.item"].format(title=title, value=figure(_metrics(result, dim).get("qwk"), "qwk"))
+        words["summary.item"].format(title=title, value=figure(metrics_of(result, dim).get("qwk"), "qwk"))
         for dim, title in titles.items()
-        if finite(_metrics(result, dim).get("qwk")) is not None
+        if finite(metrics_of(result, dim).get("qwk")) is not None
     ]
     if rated:
         clauses.append(words["summary.qwk"].format(list=words["list_separator"].join(rated)))
@@ -112,7 +100,7 @@ def _figures(
     """The headline figures: QWK a dimension, then the overall ones, each with a note that gives it scale."""
     shown = []
     for index, (dim, title) in enumerate(titles.items()):
-        metrics = _metrics(result, dim)
+        metrics = metrics_of(result, dim)
         notes = []
         bounds = interval((metrics.get("intervals") or {}).get("qwk"), "qwk")
         if bounds:
@@ -146,17 +134,17 @@ def _figures(
 def _systems(result: Mapping[str, Any], titles: Mapping[str, str], lang: str, words: Words) -> list[View]:
     """The rows of the comparison, the model first. The best value of each column is marked, ties all."""
     named = [(words["this_model"], result)]
-    for name, baseline in _items(result.get("baselines")):
+    for name, baseline in entries(result.get("baselines")):
         named.append((localised(baseline.get("title") or name, lang), baseline))
     systems = [
         {
             "label": label,
             "main": holder is result,
-            "qwk": [_measured(_metrics(holder, dim), "qwk") for dim in titles],
+            "qwk": [measured(metrics_of(holder, dim), "qwk") for dim in titles],
             "overall": [
-                _measured(holder, "overall_accuracy"),
-                _measured(holder, "exact_match"),
-                _measured(holder.get("pairs") or {}, "ranking_accuracy"),
+                measured(holder, "overall_accuracy"),
+                measured(holder, "exact_match"),
+                measured(holder.get("pairs") or {}, "ranking_accuracy"),
             ],
         }
         for label, holder in named
@@ -177,44 +165,9 @@ def _baselines_lead(systems: Sequence[View], words: Words) -> str:
     return lead + (words["baselines.brackets"] if bracketed else "")
 
 
-def _measured(holder: Mapping[str, Any], key: str) -> View:
-    bounds = (holder.get("intervals") or {}).get(key) or {}
-    return {
-        "kind": key,
-        "raw": finite(holder.get(key)),
-        "text": figure(holder.get(key), key),
-        "low": bounds.get("low"),
-        "high": bounds.get("high"),
-        "interval": interval(bounds, key),
-    }
-
-
-def _interval_charts(systems: Sequence[View], titles: Mapping[str, str], words: Words) -> list[View]:
-    """One chart a dimension, all on the same axis; none without baselines and intervals."""
-    rows = [
-        [
-            {
-                "label": system["label"],
-                "main": system["main"],
-                "value": system["qwk"][index]["raw"],
-                "low": system["qwk"][index]["low"],
-                "high": system["qwk"][index]["high"],
-            }
-            for system in systems
-        ]
-        for index in range(len(titles))
-    ]
-    flat = [row for group in rows for row in group]
-    if len(systems) == 1 and not any(row["low"] is not None for row in flat):
-        return []
-    domain = interval_domain(flat)
-    return [
-        {
-            "title": title,
-            "svg": interval_chart(group, title=words["baselines.chart"].format(title=title), domain=domain),
-        }
-        for title, group in zip(titles.values(), rows, strict=True)
-    ]
+def _comparable(systems: Sequence[View]) -> bool:
+    """Whether a chart would say more than the headline figures do: there are baselines, or intervals."""
+    return len(systems) > 1 or any(cell["low"] is not None for cell in systems[0]["qwk"])
 
 
 def _dimension(dim: str, title: str, metrics: Mapping[str, Any], words: Words) -> View:
@@ -268,7 +221,7 @@ def _slice(name: str, values: Mapping[str, Any], titles: Mapping[str, str], word
     columns = [
         key
         for key in SLICE_METRICS
-        if any(key in _metrics(entry, dim) for _, entry in entries for dim in titles)
+        if any(key in metrics_of(entry, dim) for _, entry in entries for dim in titles)
     ]
     ranked = any((entry.get("pairs") or {}).get("ranking_accuracy") is not None for _, entry in entries)
     rows = []
@@ -276,7 +229,7 @@ def _slice(name: str, values: Mapping[str, Any], titles: Mapping[str, str], word
         cells = [figure(entry.get("n"), "count"), figure(entry.get("overall_accuracy"), "overall_accuracy")]
         if ranked:
             cells.append(figure((entry.get("pairs") or {}).get("ranking_accuracy"), "ranking_accuracy"))
-        cells += [figure(_metrics(entry, dim).get(key), key) for dim in titles for key in columns]
+        cells += [figure(metrics_of(entry, dim).get(key), key) for dim in titles for key in columns]
         rows.append({"label": value, "cells": cells})
     return {
         "title": words.get(f"slice.{name}", name),

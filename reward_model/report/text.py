@@ -78,6 +78,40 @@ STRINGS: dict[str, tuple[str, str]] = {
     "baselines.chart": ("{title}：QWK 与 95% 区间", "{title}: QWK with 95% intervals"),
     "system": ("系统", "System"),
     "this_model": ("本模型", "This model"),
+    # Regimes of the checker
+    "regimes": ("数字核对的口径", "Regimes of the checker"),
+    "regimes.lead": (
+        "同一个模型、同一批文本，只是核对数字所能依据的材料不同。方括号内为 95% 区间。",
+        "The same model on the same texts; only what the checker of figures may use differs. Brackets hold "
+        "the 95% interval.",
+    ),
+    "regimes.gap_lead": (
+        "“高于 0”：与最佳基线之差的整个区间都在 0 以上，领先不大可能出于偶然；“含 0”：看不出差别。ECE 不超"
+        "过噪声底，就看不出置信度失准。",
+        "“Above 0”: the whole interval of the difference to the best baseline is above 0, so the lead is "
+        "hardly chance. “Holds 0”: no difference can be told. An ECE up to its noise floor shows no "
+        "miscalibration.",
+    ),
+    "regimes.top": ("这些数字的口径：{regime}。", "These figures are for: {regime}."),
+    "regimes.about": (
+        "除本节外，本页的数字都是这一口径：{regime}。",
+        " Outside this section, all figures on this page are for: {regime}.",
+    ),
+    "regimes.others": ("各口径对比", "Compare the regimes"),
+    "regimes.chart": ("{title}：各口径的 QWK 与 95% 区间", "{title}: QWK by regime with 95% intervals"),
+    "regimes.dimensions": ("各维度", "By dimension"),
+    "regimes.overall": ("各维度合计", "All dimensions together"),
+    "regimes.baseline": ("最佳基线：{title}，QWK {value}", "best baseline: {title}, QWK {value}"),
+    "regimes.gap": ("QWK 与最佳基线之差", "QWK minus best baseline"),
+    "regimes.floor": ("噪声底 {value}", "noise floor {value}"),
+    "regime": ("口径", "Regime"),
+    "regime.facts": ("有报表", "with facts"),
+    "regime.text": ("仅正文", "text only"),
+    "regime.off": ("不核对", "checker off"),
+    "regime.described": ("{label}（{note}）", "{label} ({note})"),
+    "gap.above": ("高于 0", "above 0"),
+    "gap.below": ("低于 0", "below 0"),
+    "gap.unclear": ("含 0", "holds 0"),
     # Dimensions
     "dimensions": ("各维度", "By dimension"),
     "metric": ("指标", "Metric"),
