@@ -22,11 +22,12 @@ _WORDS: dict[str, tuple[str, str]] = {
     "generation": ("一、生成与评判", "1. Generating and judging"),
     "generation_text": (
         "内置写作者写出 {pairs} 对，内置裁判逐篇盲评两次：平均分差 {gap}，正差异率 {rate}。这些文本由数据和"
-        "措辞库拼成，用来走通流程；用大模型生成时命令相同（finrm generate、finrm judge）。训练用的是随附语料。",
+        "措辞库拼成，用来走通流程；用大模型生成时命令相同（finrm generate、finrm judge）。"
+        "训练用的是随附语料。",
         "The embedded writer made {pairs} pairs, the embedded judge judged each text blind and twice: mean "
-        "gap {gap}, positive rate {rate}. These texts are composed from figures and stock phrases, to show the "
-        "way; with language models the commands are the same (finrm generate, finrm judge). Training uses the "
-        "shipped corpus.",
+        "gap {gap}, positive rate {rate}. These texts are composed from figures and stock phrases, to show "
+        "the way; with language models the commands are the same (finrm generate, finrm judge). Training uses "
+        "the shipped corpus.",
     ),
     "controls": (
         "裁判卡：对同一批文本做已知改动后，分数平均变化多少",
