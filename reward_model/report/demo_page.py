@@ -26,8 +26,8 @@ _WORDS: dict[str, tuple[str, str]] = {
         "训练用的是随附语料。",
         "The embedded writer made {pairs} pairs, the embedded judge judged each text blind and twice: mean "
         "gap {gap}, positive rate {rate}. These texts are composed from figures and stock phrases, to show "
-        "the way; with language models the commands are the same (finrm generate, finrm judge). Training uses "
-        "the shipped corpus.",
+        "the way; with language models the commands are the same (finrm generate, finrm judge). Training "
+        "uses the shipped corpus.",
     ),
     "controls": (
         "裁判卡：对同一批文本做已知改动后，分数平均变化多少",
@@ -71,9 +71,10 @@ _WORDS: dict[str, tuple[str, str]] = {
     "overall": ("整体准确率", "Overall accuracy"),
     "scores": ("五、示例报告的得分", "5. Scores of the example reports"),
     "scores_text": (
-        "用随附的模型（在全部语料上训练）打分。这里没有给报表，数字只在正文内部核对；加 --facts 可与报表核对。",
-        "Scored with the shipped model (trained on the whole corpus). No statements were given here, so figures "
-        "were checked within the text only; --facts checks them against statements.",
+        "用随附的模型（在全部语料上训练）打分。这里没有给报表，数字只在正文内部核对；"
+        "加 --facts 可与报表核对。",
+        "Scored with the shipped model (trained on the whole corpus). No statements were given here, so "
+        "figures were checked within the text only; --facts checks them against statements.",
     ),
 }
 
