@@ -37,40 +37,27 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
 from corpus_frameworks import corpus_rows, framework_of
 
 FIT_ON = tuple(f"llm-w{i}" for i in range(5))
-FAVOURABLE = frozenset(
-    [
-        "figures",
-        "metrics",
-        "causes",
-        "cause_share",
-        "decomposed",
-        "linked",
-        "hidden",
-        "lasting",
-        "conditional",
-        "analysed",
-        "derived",
-        "concrete",
-        "limits",
-        "covered",
-    ]
+ANALYSIS = (
+    "figures",
+    "metrics",
+    "causes",
+    "cause_share",
+    "decomposed",
+    "linked",
+    "hidden",
+    "lasting",
+    "conditional",
+    "analysed",
+    "derived",
+    "concrete",
+    "limits",
+    "covered",
 )
+"""Features of analysis; each speaks for a text."""
+FAVOURABLE = frozenset(ANALYSIS)
 TRIED = {
     "depth": [
-        "figures",
-        "metrics",
-        "causes",
-        "cause_share",
-        "decomposed",
-        "linked",
-        "hidden",
-        "lasting",
-        "conditional",
-        "analysed",
-        "derived",
-        "concrete",
-        "limits",
-        "covered",
+        *ANALYSIS,
         "platitudes",
         "emptied",
         "vague",
