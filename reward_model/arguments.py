@@ -16,7 +16,13 @@ MODEL_EXTRA = frozenset(
     {"torch", "transformers", "tokenizers", "safetensors", "sklearn", "scipy", "accelerate", "filelock"}
 )
 """Packages of the extra ``[model]``; commands that need no model work without them."""
-OTHER_EXTRAS = {"onnxruntime": "onnx", "onnx": "export", "onnxscript": "export"}
+OTHER_EXTRAS = {
+    "onnxruntime": "onnx",
+    "onnx": "export",
+    "onnxscript": "export",
+    "aiohttp": "llm",
+    "json_repair": "llm",
+}
 """Packages of further extras."""
 
 

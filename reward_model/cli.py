@@ -15,6 +15,10 @@ from reward_model.errors import InputError
 
 COMMANDS: dict[str, tuple[str, str]] = {
     "demo": ("reward_model.commands.demo", "完整演示：从数据到评分，无需密钥、GPU 或网络"),
+    "frameworks": ("reward_model.commands.frameworks", "生成分析框架：三年报表、提纲与背景"),
+    "generate": ("reward_model.commands.generate", "生成对比对：黄金响应与受控降级"),
+    "judge": ("reward_model.commands.judge", "AI 裁判逐篇盲评对比对"),
+    "ledger": ("reward_model.commands.ledger", "调用账本：花费、用量、失败分类、原始回答"),
     "validate": ("reward_model.commands.validate", "验证对比对的质量，可导出过滤后的数据"),
     "labels": ("reward_model.commands.labels", "标签分布"),
     "train": ("reward_model.commands.train", "训练奖励模型"),

@@ -80,6 +80,8 @@ class PairScores(_Open):
     rejected: dict[str, Score | None]
     reasoning: dict[str, str | None] | None = None
     judgements: dict[str, list[dict[str, Any]]] | None = None
+    rubric: str | None = None
+    """Name and version of the rubric that the levels are of: "financial@1"; None where nobody said."""
 
 
 class PairRecord(_Open):
@@ -135,6 +137,15 @@ def _score_faults(record: Record, rubric: Rubric, scored: bool) -> Iterator[tupl
         )
     else:
         sides = [] if record.scores is None else [("scores", record.scores)]
+    named = record.scores.rubric if isinstance(record, PairRecord) and record.scores is not None else None
+    if named is not None and named.rpartition("@")[0] != rubric.name:
+        # Five levels would pass for ten: what they mean is another thing.
+        yield (
+            "scores.rubric",
+            f"is {shown(named)}, and this is rubric {rubric.name}",
+            "name the rubric that the data was judged by (--rubric), or judge it again",
+        )
+        return
     if not sides and scored:
         yield "scores", "is missing", "judge the data first (finrm judge), or give scored data"
     for path, levels in sides:

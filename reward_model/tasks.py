@@ -44,12 +44,17 @@ class Framework(BaseModel):
             *(f"{number}. {title}" for number, title in enumerate(self.outline, 1)),
             *(["【背景】", self.background] if self.background else []),
             f"【财务数据】（单位：{self.fact_sheet.unit}）",
-            "| 项目 | " + " | ".join(self.fact_sheet.periods) + " |",
-            "|---" * (len(self.fact_sheet.periods) + 1) + "|",
+            fact_table(self.fact_sheet),
         ]
-        for name, values in self.fact_sheet.items.items():
-            lines.append(f"| {name} | " + " | ".join(map(_written, values)) + " |")
         return "\n".join(lines)
+
+
+def fact_table(sheet: FactSheet) -> str:
+    """The figures as a Markdown table, an item a row; the unit stands outside it."""
+    lines = ["| 项目 | " + " | ".join(sheet.periods) + " |", "|---" * (len(sheet.periods) + 1) + "|"]
+    for name, values in sheet.items.items():
+        lines.append(f"| {name} | " + " | ".join(map(_written, values)) + " |")
+    return "\n".join(lines)
 
 
 def _written(value: float | int | None) -> str:

@@ -106,11 +106,22 @@ def test_pages_and_scores_are_written_in_the_language_asked_for(
     output = tmp_path / "new" / "demo"
     ran = finrm(capfd, "demo", "--output", output, "--lang", "en")
     assert (ran.code, ran.err) == (0, "")
-    assert [f"[{step}/6]" in ran.out for step in range(1, 7)] == [True] * 6
+    assert [f"[{step}/7]" in ran.out for step in range(1, 8)] == [True] * 7
     assert str(output / "index.html") in ran.out
     assert asked == ["en"]
     page = (output / "index.html").read_text(encoding="utf-8")
     assert "On writers it never saw" in page
+    assert "Generating and judging" in page
+    generated = [row.value for row in JsonlReader(output / "generated" / "comparison_pairs_scored.jsonl")]
+    assert len(generated) == 25
+    kinds = {
+        (
+            pair["metadata"]["gold_metadata"]["quality_focus"],
+            pair["metadata"]["defect_metadata"]["degradation_type"],
+        )
+        for pair in generated
+    }
+    assert len(kinds) == 25, "every focus with every degradation"
     scores = json.loads((output / "scores.json").read_text(encoding="utf-8"))
     assert [line["id"] for line in scores] == [path.name for path in demo.example_reports()]
     assert all(line["id"] in page for line in scores)
@@ -135,7 +146,7 @@ def test_the_whole_journey(tmp_path: Path) -> None:
     assert {path.name for path in tmp_path.iterdir()} == {"out"}
     assert {path.name for path in output.iterdir()} == {
         *("index.html", "evaluation.html", "evaluation.json", "scores.json"),
-        *("model", "filtered_pairs.jsonl", "held_out_pairs.jsonl"),
+        *("model", "generated", "filtered_pairs.jsonl", "held_out_pairs.jsonl"),
     }
 
     training = json.loads((output / "model" / "training.json").read_text(encoding="utf-8"))

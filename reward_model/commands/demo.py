@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -16,6 +17,9 @@ from reward_model.progress import progress_bar
 
 HELD_OUT_WRITERS = ("llm-w4", "llm-w8")
 """One profile of each half of the corpus; the demo's model never sees a text of theirs."""
+
+PAIRS_PER_FIELD = 5
+"""Generated pairs of each of the five industries: every focus with every degradation once."""
 
 _GRADES = {"excellent": "优秀", "good": "良好", "fair": "一般", "poor": "不合格"}
 
@@ -57,7 +61,7 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--lang", choices=("zh", "en"), default="zh", help="language of the pages")
     options = parser.parse_args(arguments)
     console = Console()
-    step = _Steps(6, console)
+    step = _Steps(7, console)
 
     def tell(line: str) -> None:
         # Unbroken, so that a path can be copied; the terminal wraps it.
@@ -65,9 +69,13 @@ def main(arguments: Sequence[str]) -> int:
 
     output = Path(options.output)
     try:
-        output.mkdir(parents=True, exist_ok=True)
+        (output / "generated").mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise InputError(f"{output}: cannot be written ({error.strerror}); name another --output") from None
+
+    with progress_bar("生成与评判") as progress:
+        step("生成对比对并盲评（内置写作者与裁判）")
+        generation = _generate(output, console, tell, progress)
 
     step("准备内置基础模型")
     from reward_model.backbone import resolve_base
@@ -88,12 +96,40 @@ def main(arguments: Sequence[str]) -> int:
     cards = _score(console)
 
     step("写出页面")
-    page = _write_pages(output, validation, training, evaluation, cards, options.lang)
+    page = _write_pages(output, generation, validation, training, evaluation, cards, options.lang)
     tell(f"演示完成，用时 {time.monotonic() - step.started:.0f} 秒")
     tell(f"网页摘要：{page}")
     tell(f"评估细节：{output / 'evaluation.html'}")
     tell(f"模型目录：{output / 'model'}（finrm score --model {output / 'model'} REPORT）")
     return 0
+
+
+def _generate(
+    output: Path, console: Console, tell: Callable[[str], None], progress: Callable[[int, int], None]
+) -> dict[str, Any]:
+    """Pairs by the embedded writer, judged by the embedded judge: {"accepted", "validation", "card"}."""
+    from reward_model.data.endpoint_flags import CallSettings
+    from reward_model.data.framework_plan import FIELDS
+    from reward_model.data.generate_run import GenerateSettings, generate
+    from reward_model.data.judge_run import JudgeRunSettings, judge_file
+    from reward_model.data.synthetic_gen_v2 import scored_path
+    from reward_model.data.validate_multidim_pairs import validate_file
+    from reward_model.report.judge_card_view import print_judge_card
+
+    call = CallSettings(offline=True)
+    pairs = output / "generated" / "comparison_pairs.jsonl"
+    tally = asyncio.run(generate(GenerateSettings(FIELDS, PAIRS_PER_FIELD, pairs, call=call), tell, progress))
+    judging = JudgeRunSettings(str(pairs), scored_path(pairs), votes=2, call=call)
+    outcome = asyncio.run(judge_file(judging, tell, progress))
+    assert tally is not None  # only a quote has none ...
+    assert outcome.card is not None
+    print_judge_card(outcome.card, console)
+    report = validate_file(scored_path(pairs), pairs.parent / "filtered_pairs.jsonl")
+    tell(
+        f"内置写作者的文本由数据和措辞库拼成，只用来走通流程；训练用的是随附语料。平均分差 "
+        f"{report['overall']['mean_gap']:.2f}，正差异率 {report['overall']['positive_rate']:.1%}"
+    )
+    return {"accepted": tally.accepted, "validation": report, "card": outcome.card}
 
 
 def _validate(output: Path, tell: Callable[[str], None]) -> dict[str, Any]:
@@ -173,6 +209,7 @@ def _score(console: Console) -> list[tuple[str, str, dict[str, Any]]]:
 
 def _write_pages(
     output: Path,
+    generation: dict[str, Any],
     validation: dict[str, Any],
     training: dict[str, Any],
     evaluation: dict[str, Any],
@@ -183,5 +220,5 @@ def _write_pages(
 
     write_json(output / "scores.json", [line for _, _, line in cards])
     page = output / "index.html"
-    write_text(page, demo_page(validation, training, evaluation, cards, lang=lang))
+    write_text(page, demo_page(generation, validation, training, evaluation, cards, lang=lang))
     return page

@@ -47,6 +47,7 @@ def findings() -> list[tuple[str, bool, str]]:
     model = [
         name for name in ("torch", "transformers", "scikit-learn", "safetensors") if not _installed(name)
     ]
+    llm = [name for name in ("aiohttp", "filelock", "json-repair") if not _installed(name)]
     found = [
         ("读报告、验证数据", True, f"Python {platform.python_version()}，finrm {_installed('reward-model')}"),
         (
@@ -55,6 +56,13 @@ def findings() -> list[tuple[str, bool, str]]:
             "缺少 " + "、".join(model) + "：pip install 'reward-model[model]'"
             if model
             else f"torch {_installed('torch')}，transformers {_installed('transformers')}",
+        ),
+        (
+            "调用大模型（生成、评判）",
+            not llm,
+            "缺少 " + "、".join(llm) + "：pip install 'reward-model[llm]'"
+            if llm
+            else f"aiohttp {_installed('aiohttp')}；没有密钥时可用 --offline",
         ),
         ("设备", *_device()),
         (

@@ -13,12 +13,34 @@ from reward_model.report.text import figure, interval, localised, strings
 _WORDS: dict[str, tuple[str, str]] = {
     "title": ("finrm 演示", "finrm demo"),
     "lead": (
-        "一条命令走完全程：验证随附语料，训练，在没见过的写作者上评估，给示例报告打分。全部在本机完成，"
-        "没有使用密钥、模型 hub 或 GPU。",
-        "One command, the whole journey: check the shipped corpus, train, evaluate on writers the model "
-        "never saw, score example reports. All of it on this machine, without key, model hub or GPU.",
+        "一条命令走完全程：生成对比对并盲评，验证随附语料，训练，在没见过的写作者上评估，给示例报告打分。"
+        "全部在本机完成，没有使用密钥、模型 hub 或 GPU。",
+        "One command, the whole journey: generate and judge pairs, check the shipped corpus, train, evaluate "
+        "on writers the model never saw, score example reports. All of it on this machine, without key, "
+        "model hub or GPU.",
     ),
-    "data": ("一、数据", "1. Data"),
+    "generation": ("一、生成与评判", "1. Generating and judging"),
+    "generation_text": (
+        "内置写作者写出 {pairs} 对，内置裁判逐篇盲评两次：平均分差 {gap}，正差异率 {rate}。这些文本由数据和"
+        "措辞库拼成，用来走通流程；用大模型生成时命令相同（finrm generate、finrm judge）。"
+        "训练用的是随附语料。",
+        "The embedded writer made {pairs} pairs, the embedded judge judged each text blind and twice: mean "
+        "gap {gap}, positive rate {rate}. These texts are composed from figures and stock phrases, to show "
+        "the way; with language models the commands are the same (finrm generate, finrm judge). Training "
+        "uses the shipped corpus.",
+    ),
+    "controls": (
+        "裁判卡：对同一批文本做已知改动后，分数平均变化多少",
+        "Judge card: mean change of the levels after known changes of a text",
+    ),
+    "control": ("对照", "Control"),
+    "texts": ("篇数", "Texts"),
+    "identical": ("同一文本再评", "the same text again"),
+    "shuffled": ("打乱段落", "paragraphs shuffled"),
+    "padded": ("掺入空话", "padded with platitudes"),
+    "injected": ("要求给满分", "a plea for full marks"),
+    "figures": ("植入错误数字", "wrong figures planted"),
+    "data": ("二、随附语料", "2. The shipped corpus"),
     "data_text": (
         "{pairs} 个对比对：平均分差 {gap}，正差异率 {rate}；按规则过滤后保留 {kept} 对。",
         "{pairs} pairs: mean gap {gap}, positive rate {rate}; {kept} pairs pass the filter.",
@@ -29,13 +51,13 @@ _WORDS: dict[str, tuple[str, str]] = {
     "isolation": ("各降级类型下，每个维度平均下降多少", "Mean drop of each dimension, by degradation"),
     "degradation": ("降级类型", "Degradation"),
     "n": ("对数", "Pairs"),
-    "training": ("二、训练", "2. Training"),
+    "training": ("三、训练", "3. Training"),
     "training_text": (
         "基础模型 {base} 冻结，只训练三个分类头；{n} 篇文本，{seconds} 秒（含特征计算，重复运行时有缓存）。",
         "Base model {base}, frozen; three classification heads trained on {n} texts in {seconds} s (features "
         "included; they are cached for the next run).",
     ),
-    "evaluation": ("三、在没见过的写作者上", "3. On writers it never saw"),
+    "evaluation": ("四、在没见过的写作者上", "4. On writers it never saw"),
     "evaluation_text": (
         "{n} 篇文本。所有文本出自同一个大语言模型的不同写作者设定，因此“没见过的写作者”不等于另一位作者。"
         "细节见同目录下的 evaluation.html。",
@@ -47,16 +69,18 @@ _WORDS: dict[str, tuple[str, str]] = {
     "model": ("模型", "model"),
     "qwk": ("与参考档位的一致度：QWK 与 95% 区间", "Agreement with the reference levels: QWK, 95% interval"),
     "overall": ("整体准确率", "Overall accuracy"),
-    "scores": ("四、示例报告的得分", "4. Scores of the example reports"),
+    "scores": ("五、示例报告的得分", "5. Scores of the example reports"),
     "scores_text": (
-        "用随附的模型（在全部语料上训练）打分。它不核对数字，准确性一栏只反映行文。",
-        "Scored with the shipped model (trained on the whole corpus). It checks no figures: its accuracy "
-        "score reflects style only.",
+        "用随附的模型（在全部语料上训练）打分。这里没有给报表，数字只在正文内部核对；"
+        "加 --facts 可与报表核对。",
+        "Scored with the shipped model (trained on the whole corpus). No statements were given here, so "
+        "figures were checked within the text only; --facts checks them against statements.",
     ),
 }
 
 
 def demo_page(
+    generation: Mapping[str, Any],
     validation: Mapping[str, Any],
     training: Mapping[str, Any],
     evaluation: Mapping[str, Any],
@@ -67,6 +91,7 @@ def demo_page(
     """The page, in "zh" or "en".
 
     Args:
+        generation: ``{"validation", "card"}`` of the generated pairs: as below, and their judge card.
         validation: the dict of ``finrm validate --json``.
         training: the model's ``training.json``.
         evaluation: the dict of ``finrm evaluate --json``.
@@ -79,6 +104,16 @@ def demo_page(
     overall = validation["overall"]
     blocks = [
         paragraph(words["lead"]),
+        heading(words["generation"]),
+        paragraph(
+            words["generation_text"].format(
+                pairs=generation["validation"]["pairs"],
+                gap=figure(generation["validation"]["overall"]["mean_gap"], "qwk"),
+                rate=figure(generation["validation"]["overall"]["positive_rate"], "accuracy"),
+            )
+        ),
+        _isolation(generation["validation"], titles, words),
+        _controls(generation["card"], titles, words),
         heading(words["data"]),
         paragraph(
             words["data_text"].format(
@@ -135,6 +170,18 @@ def _isolation(
     ]
     columns = [words["degradation"], words["n"], *titles.values()]
     return table(columns, rows, caption=words["isolation"])
+
+
+def _controls(card: Mapping[str, Any], titles: Mapping[str, str], words: Mapping[str, str]) -> dict[str, Any]:
+    rows = [
+        [
+            words.get(kind, kind),
+            entry["judged"],
+            *(figure(entry["per_dim"][dim]["mean_change"], "qwk") for dim in titles),
+        ]
+        for kind, entry in card["controls"].items()
+    ]
+    return table([words["control"], words["texts"], *titles.values()], rows, caption=words["controls"])
 
 
 def _systems(evaluation: Mapping[str, Any], lang: str, words: Mapping[str, str]) -> dict[str, Any]:

@@ -1,0 +1,1 @@
+"""The embedded writer and judge: reports, known degradations and judgements by code, without any network."""
