@@ -218,14 +218,38 @@ def page(validation: dict[str, Any], evaluated: dict[str, Any], lang: str) -> st
     training = {"settings": {"base_model_name": "embedded"}, "n_train": 348, "seconds": 71.4}
     text = (EXAMPLES / "report_shallow.txt").read_text(encoding="utf-8")
     cards = [("report.md", text, score_line()), (HOSTILE, HOSTILE, score_line(warnings=[HOSTILE]))]
-    return demo_page(validation, training, evaluated, cards, lang=lang)
+    change = {dim: {"mean_change": -0.4} for dim in ("depth", "professionalism", "accuracy")}
+    card = {"controls": {kind: {"judged": 5, "per_dim": change} for kind in ("padded", HOSTILE)}}
+    generation = {"validation": validation, "card": card}
+    return demo_page(generation, validation, training, evaluated, cards, lang=lang)
 
 
 @pytest.mark.parametrize(
     ("lang", "words"),
     [
-        ("zh", ("在没见过的写作者上", "分析深度", "225 个对比对", "黄金响应", "系统 tfidf_lr", "348 篇文本")),
-        ("en", ("On writers it never saw", "Depth of analysis", "225 pairs", "chosen", "348 texts in 71 s")),
+        (
+            "zh",
+            (
+                "在没见过的写作者上",
+                "分析深度",
+                "225 个对比对",
+                "掺入空话",
+                "黄金响应",
+                "系统 tfidf_lr",
+                "348 篇文本",
+            ),
+        ),
+        (
+            "en",
+            (
+                "On writers it never saw",
+                "Depth of analysis",
+                "225 pairs",
+                "padded with",
+                "chosen",
+                "348 texts in 71 s",
+            ),
+        ),
     ],
 )
 def test_demo_page_tells_the_journey_in_either_language(
