@@ -24,7 +24,9 @@ def without_padding(text: str) -> str:
         kept = []
         for sentence in sentences(line):
             said = sentence.strip()
-            if len(said) > _SHORT and (said in seen or is_bare_list(said)):
+            # The rule row of a second table says nothing, and the table needs it.
+            words = len(said) > _SHORT and any(char.isalnum() for char in said)
+            if words and (said in seen or is_bare_list(said)):
                 continue
             seen.add(said)
             kept.append(sentence)

@@ -63,6 +63,12 @@ def settings(base: Path) -> TrainConfig:
     return settings_from(config, flags, preset="frozen")
 
 
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Fewer resamples and folds where neither is what a test is about."""
+    few_resamples(monkeypatch)
+    monkeypatch.setattr(frozen, "CALIBRATION_FOLDS", 2)
+
+
 def predictions(
     texts: Sequence[GradedText], settings: TrainConfig, monkeypatch: pytest.MonkeyPatch
 ) -> dict[str, np.ndarray]:
@@ -244,6 +250,7 @@ def test_a_fold_chooses_its_options_without_the_left_out_writer(
         return choose(candidates, inputs, rest, rubric)
 
     monkeypatch.setattr(comparison, "_choose", watched)
+    quick(monkeypatch)
     options = ({}, {"num_epochs": 1}, {"pool_stats": ("mean", "max")})
     result, _ = compare(texts, RUBRIC, settings, options=options)
     assert seen == [{"w1", "w2"}, {"w0", "w2"}, {"w0", "w1"}]
@@ -251,7 +258,10 @@ def test_a_fold_chooses_its_options_without_the_left_out_writer(
     assert all(change in [dict(option) for option in options] for change in result["chosen"].values())
 
 
-def test_the_best_of_the_options_is_chosen(base: Path, texts: list[GradedText]) -> None:
+def test_the_best_of_the_options_is_chosen(
+    base: Path, texts: list[GradedText], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    quick(monkeypatch)
     flags = {"base_model_name": str(base), "num_epochs": 40, "learning_rate": 1e-2, "max_length": 64}
     settings = settings_from(config, flags, preset="frozen")
     # With a learning rate of next to nothing the heads stay as they were drawn.
@@ -261,8 +271,9 @@ def test_the_best_of_the_options_is_chosen(base: Path, texts: list[GradedText]) 
 
 
 def test_shuffled_training_labels_say_so_and_leave_the_left_out_ones_alone(
-    texts: list[GradedText], settings: TrainConfig
+    texts: list[GradedText], settings: TrainConfig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    quick(monkeypatch)
     result, evaluation = compare(texts, RUBRIC, settings, shuffle_labels=True)
     assert "shuffled" in result["warnings"][0]
     assert evaluation.labels.tolist() == [list(text.labels) for text in texts]

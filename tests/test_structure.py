@@ -76,6 +76,12 @@ def test_repetition_and_lists_are_left_out():
     assert without_padding(f"{terms}{text}") == text
 
 
+def test_a_second_table_keeps_its_rule_row():
+    table = "| 项目 | 2023 | 2024 |\n|---|---|---|\n| {} | 1 | 2 |"
+    text = table.format("营业收入") + "\n\n" + table.format("净利润").replace("项目", "指标")
+    assert without_padding(text) == text
+
+
 def test_what_is_nothing_but_padding_stays():
     terms = "毛利率、净利率、周转率、负债率、流动比率。"
     assert without_padding(terms) == terms
