@@ -375,7 +375,7 @@ def test_compare_learns_soft_labels_in_every_fold(
 
     monkeypatch.setattr(frozen.FrozenFeatures, "fit", recorded)
     arguments = ["compare", write_rows(tmp_path / "p.jsonl", rows), "--base-model", base, "--json", "-"]
-    for flag, is_soft in ((["--no-soft-labels"], False), (["--nested"], True), (["--soft-labels"], True)):
+    for flag, is_soft in ((["--no-soft-labels"], False), (["--nested"], True)):
         fitted.clear()
         ran = finrm(capfd, *arguments, *flag)
         assert ran.code == 0, ran.err
