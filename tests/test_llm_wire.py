@@ -179,3 +179,15 @@ def test_tokens_are_estimated_by_script() -> None:
     assert 60 <= estimate_tokens("营业收入" * 25) <= 83
     assert 25 <= estimate_tokens("revenue up " * 10) <= 50
     assert estimate_tokens("1234567890" * 10) >= 100
+
+
+def test_a_message_is_the_same_however_its_fields_were_put_in() -> None:
+    one, other = (
+        ChatRequest(messages=(message,))
+        for message in ({"role": "user", "content": "写"}, {"content": "写", "role": "user"})
+    )
+    assert request_body(endpoint(URL), one) == request_body(endpoint(URL), other)
+    assert request_key(endpoint(URL), one) == request_key(endpoint(URL), other)
+    assert request_body(endpoint(URL), one).index(b'"role"') < request_body(endpoint(URL), one).index(
+        b'"content"'
+    )

@@ -35,7 +35,7 @@ def request_body(endpoint: Endpoint, request: ChatRequest, mode: str = MODES[0])
     messages: Sequence[Mapping[str, Any]] = request.messages
     if request.schema is not None and mode != MODES[0]:
         messages = _with_note(messages, JSON_ONLY + _dump(request.schema))
-    body: dict[str, Any] = {"model": endpoint.model, "messages": [dict(message) for message in messages]}
+    body: dict[str, Any] = {"model": endpoint.model, "messages": [_ordered(message) for message in messages]}
     for name, value in (
         ("temperature", request.temperature),
         ("max_tokens", request.max_tokens),
@@ -48,6 +48,11 @@ def request_body(endpoint: Endpoint, request: ChatRequest, mode: str = MODES[0])
     for name in sorted(endpoint.extra):
         body.setdefault(name, endpoint.extra[name])
     return _dump(body).encode("utf-8")
+
+
+def _ordered(message: Mapping[str, Any]) -> dict[str, Any]:
+    """The same message however its fields were put in: the role first, or it would be paid for twice."""
+    return {name: message[name] for name in sorted(message, key=lambda name: (name != "role", name))}
 
 
 def _response_format(schema: Mapping[str, Any] | None, mode: str) -> dict[str, Any] | None:
@@ -103,7 +108,7 @@ def draw_endpoint(endpoints: Sequence[Endpoint], request: ChatRequest) -> int:
     """
     if len(endpoints) == 1:
         return 0
-    content = [[dict(message) for message in request.messages], request.temperature, request.max_tokens]
+    content = [[_ordered(message) for message in request.messages], request.temperature, request.max_tokens]
     told = _dump([*content, request.seed, request.schema, request.version, request.sample]).encode("utf-8")
     common = hashlib.sha256(told)
     best, best_score = 0, -math.inf
