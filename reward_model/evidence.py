@@ -70,8 +70,12 @@ def evidence_row(text: str, result: CheckResult | None) -> list[float]:
 
     Where the checker is off, its part is 0, as if its term were left out.
     """
+    return _row(structure_vector(text), result)
+
+
+def _row(structure: list[float], result: CheckResult | None) -> list[float]:
     found = [0.0] * len(calc_evidence.FEATURES) if result is None else calc_evidence.evidence_vector(result)
-    return [*found, *structure_vector(text), 1.0]
+    return [*found, *structure, 1.0]
 
 
 def evidence_rows(
@@ -84,16 +88,11 @@ def evidence_rows(
     found: dict[str, list[list[float]]] = {regime: [] for regime in REGIMES}
     for done, text in enumerate(texts):
         facts = find_facts(text.facts, text.prompt)
-        off = evidence_row(text.text, None)
-        structure = off[len(calc_evidence.FEATURES) :]
-        alone = [*calc_evidence.evidence_vector(check_text(text.text)), *structure]
-        found["off"].append(off)
+        structure = structure_vector(text.text)
+        alone = _row(structure, check_text(text.text))
+        found["off"].append(_row(structure, None))
         found["text"].append(alone)
-        found["facts"].append(
-            alone
-            if facts is None
-            else [*calc_evidence.evidence_vector(check_text(text.text, facts)), *structure]
-        )
+        found["facts"].append(alone if facts is None else _row(structure, check_text(text.text, facts)))
         if progress and done % 20 == 19:
             progress(done + 1, len(texts))
     return {regime: np.asarray(rows, dtype=np.float32) for regime, rows in found.items()}

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from functools import cache
 from importlib import resources
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
@@ -320,12 +320,24 @@ def parse_rubric(text: str, source: str) -> Rubric:
 
 
 def _rubric(value: Any, source: str) -> Rubric:
+    return validated(Rubric, value, source, _FORMAT)
+
+
+Model = TypeVar("Model", bound=BaseModel)
+
+
+def validated(model: type[Model], value: Any, source: str, see: str) -> Model:
+    """``value`` as a ``model``; ``source`` and ``see`` (where the format is told) stand in the error.
+
+    Raises:
+        InputError: one line naming the first field at fault.
+    """
     try:
-        return Rubric.model_validate(value)
+        return model.model_validate(value)
     except ValidationError as error:
         field, message, remedy = next(plain_faults(error, value))
         where = f"{source}: {field}" if field else source
-        raise InputError(one_line(f"{where}: {message}; {remedy} ({_FORMAT})", 1000)) from None
+        raise InputError(one_line(f"{where}: {message}; {remedy} ({see})", 1000)) from None
 
 
 def builtin_rubrics() -> list[str]:

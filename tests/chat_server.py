@@ -29,7 +29,7 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from aiohttp import web
 from chat_answers import answer_for, digest, item_of, text_of, usage_of
@@ -370,7 +370,16 @@ class ChatServer:
 @asynccontextmanager
 async def serving(port: int = 0, **config: Any) -> AsyncIterator[ChatServer]:
     """A server in this process and loop, on 127.0.0.1."""
-    server = ChatServer(**config)
+    async with running(ChatServer(**config), port) as server:
+        yield server
+
+
+Server = TypeVar("Server", bound=ChatServer)
+
+
+@asynccontextmanager
+async def running(server: Server, port: int = 0) -> AsyncIterator[Server]:
+    """``server``, which may be of a kind of its own, as :func:`serving` runs one."""
     runner = web.AppRunner(server.application(), access_log=None, shutdown_timeout=0.1)
     await runner.setup()
     site = web.TCPSite(runner, "127.0.0.1", port, backlog=1024)

@@ -14,9 +14,8 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-from aiohttp import web
 from chat_answers import text_of
-from chat_server import ChatServer
+from chat_server import ChatServer, running
 
 from reward_model.data.gates import gold_faults
 from reward_model.data.llm_writer import LENGTH, MARKER
@@ -159,13 +158,5 @@ class FinancialServer(ChatServer):
 @asynccontextmanager
 async def financial_chat(spoil: Mapping[str, str] | None = None, **config: Any):
     """A running :class:`FinancialServer`."""
-    server = FinancialServer(spoil, **config)
-    runner = web.AppRunner(server.application(), access_log=None, shutdown_timeout=0.1)
-    await runner.setup()
-    site = web.TCPSite(runner, "127.0.0.1", 0)
-    await site.start()
-    server.port = runner.addresses[0][1]
-    try:
+    async with running(FinancialServer(spoil, **config)) as server:
         yield server
-    finally:
-        await runner.cleanup()

@@ -14,9 +14,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from aiohttp import web
 from chat_answers import text_of
-from chat_server import ChatServer
+from chat_server import ChatServer, running
 from pydantic import ValidationError
 
 from reward_model.data.endpoint_flags import CallSettings
@@ -436,16 +435,8 @@ class FrameworkServer(ChatServer):
 
 @asynccontextmanager
 async def framework_server(spoil: Mapping[str, list[str]] | None = None, **config: Any):
-    server = FrameworkServer(spoil, **config)
-    runner = web.AppRunner(server.application(), access_log=None, shutdown_timeout=0.1)
-    await runner.setup()
-    site = web.TCPSite(runner, "127.0.0.1", 0)
-    await site.start()
-    server.port = runner.addresses[0][1]
-    try:
+    async with running(FrameworkServer(spoil, **config)) as server:
         yield server
-    finally:
-        await runner.cleanup()
 
 
 def run_models(

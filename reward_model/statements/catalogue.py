@@ -13,11 +13,10 @@ from importlib import resources
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
-from reward_model.errors import InputError
 from reward_model.jsonl import one_line, shown
-from reward_model.rubric import load_yaml, load_yaml_file, plain_faults
+from reward_model.rubric import load_yaml, load_yaml_file, validated
 from reward_model.schema import NonEmpty
 from reward_model.statements.phrases import check_phrase, check_word
 from reward_model.statements.signs import check_claim
@@ -394,12 +393,7 @@ def load_catalogue(*paths: str | Path) -> Catalogue:
 
 
 def _catalogue(value: Any, source: str) -> Catalogue:
-    try:
-        return Catalogue.model_validate(value)
-    except ValidationError as error:
-        field, message, remedy = next(plain_faults(error, value))
-        where = f"{source}: {field}" if field else source
-        raise InputError(one_line(f"{where}: {message}; {remedy} (see docs/generation.md)", 1000)) from None
+    return validated(Catalogue, value, source, "see docs/generation.md")
 
 
 def overlap(first: Mapping[str, Any], second: Mapping[str, Any]) -> bool:
